@@ -1,0 +1,74 @@
+"""Numba's front end: Python functions of integers to object code for any instruction set."""
+
+from __future__ import annotations
+
+from functools import cache
+from inspect import signature
+
+from llvmlite import ir
+from numba.core import types
+from numba.core.codegen import AOTCPUCodegen
+from numba.core.compiler import Flags, compile_extra
+from numba.core.compiler_lock import global_compiler_lock
+from numba.core.registry import cpu_target
+
+from .isa import ISA
+
+I64 = ir.IntType(64)
+
+
+class _Codegen(AOTCPUCodegen):
+    """Numba's ahead-of-time code generator for a given `ISA` instead of a CPU's name alone."""
+
+    isa: ISA
+
+    def _customize_tm_options(self, options):
+        super()._customize_tm_options(options)
+        options["cpu"], options["features"] = self.isa.cpu, self.isa.features
+
+
+@cache
+def _contexts(isa: ISA):
+    typing = cpu_target.typing_context
+    typing.refresh()
+    codegen = type("_CodegenFor", (_Codegen,), {"isa": isa})
+    target = cpu_target.target_context.subtarget(_internal_codegen=codegen("fusednn"), aot_mode=True)
+    target.refresh()
+    return typing, target
+
+
+@global_compiler_lock
+def compile_function(function, isa: ISA) -> bytes:
+    """Object code whose entry takes `function`'s arguments as 64-bit integers and returns nothing.
+
+    `function` must not raise: sizes and addresses are checked before it is called.
+    """
+    from .jit import ENTRY
+
+    typing, target = _contexts(isa)
+    count = len(signature(function).parameters)
+    flags = Flags()
+    flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
+    flags.no_compile = True
+    flags.nrt = False
+    flags.error_model = "numpy"
+    library = target.codegen().create_library("kernel")
+    result = compile_extra(
+        typing, target, function, (types.int64,) * count, types.void, flags, {}, library=library
+    )
+    module = library.create_ir_module("entry")
+    descriptor = result.fndesc
+    convention = target.call_conv
+    callee = ir.Function(
+        module, convention.get_function_type(types.void, (types.int64,) * count),
+        descriptor.llvm_func_name,
+    )  # fmt: skip
+    entry = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * count), ENTRY)
+    builder = ir.IRBuilder(entry.append_basic_block())
+    convention.call_function(
+        builder, callee, types.void, (types.int64,) * count, list(entry.args)
+    )
+    builder.ret_void()
+    library.add_ir_module(module)
+    library.finalize()
+    return library.emit_native_object()

@@ -1,0 +1,205 @@
+"""Compilation, the cache of compiled kernels, and loading them.
+
+A kernel is compiled once per machine: its object code is kept on disk under a hash of everything it
+depends on, and a later process loads it through LLVM alone, without importing Numba.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import os
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from functools import cache
+from importlib.metadata import version
+from pathlib import Path
+
+from llvmlite import binding, ir
+
+from .isa import ISA, host
+
+ENTRY = "kernel"  # the one symbol of every object
+_lock = threading.RLock()
+_addresses: dict[str, int] = {}
+_engines: list = []  # they own the machine code
+
+
+@dataclass(frozen=True)
+class Kernel:
+    """A function still to be compiled.
+
+    Attributes
+    ----------
+    name : str
+        Identifies the function among all of this version's kernels: template, formula, dtype, sizes.
+    build : callable
+        ``build(isa)`` returns a module that defines `ENTRY` (`llvmlite.ir.Module`), or a Python
+        function of integers that Numba compiles.
+    source : str
+        Text that the kernel depends on beyond the package's own files: a user's formula.
+    """
+
+    name: str
+    build: Callable[[ISA], object]
+    source: str = ""
+
+
+def addresses(kernels: Iterable[Kernel]) -> list[int]:
+    """Machine addresses of `kernels`, compiling and caching those that this machine has not seen."""
+    kernels = list(kernels)
+    with _lock:
+        missing = {k.name: k for k in kernels if _key(k) not in _addresses}
+        found = {name: _read(_path(kernel)) for name, kernel in missing.items()}
+        fresh = [kernel for name, kernel in missing.items() if found[name] is None]
+        if fresh:
+            found |= _compile_all(fresh)
+        for name, kernel in missing.items():
+            _addresses[_key(kernel)] = _load(found[name])
+        return [_addresses[_key(kernel)] for kernel in kernels]
+
+
+def address(kernel: Kernel) -> int:
+    """Machine address of one kernel."""
+    return _addresses.get(_key(kernel)) or addresses([kernel])[0]
+
+
+def _compile_all(kernels: list[Kernel]) -> dict[str, bytes]:
+    start = time.perf_counter()
+    print(
+        f"fusednn: compiling {len(kernels)} kernels for {host().name}, once on this machine ... ",
+        end="",
+        file=sys.stderr,
+        flush=True,
+    )
+    objects = {kernel.name: _compile(kernel.build(host()), host()) for kernel in kernels}
+    for kernel in kernels:
+        _write(_path(kernel), objects[kernel.name])
+    print(f"{time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
+    return objects
+
+
+# -- compiling ------------------------------------------------------------------------------------
+
+
+@cache
+def _initialize() -> None:
+    binding.initialize_native_target()
+    binding.initialize_native_asmprinter()
+
+
+def target_machine(isa: ISA):
+    """LLVM's code generator for `isa`."""
+    _initialize()
+    target = binding.Target.from_triple(binding.get_process_triple())
+    return target.create_target_machine(
+        cpu=isa.cpu, features=isa.features, opt=3, reloc="pic", codemodel="default"
+    )
+
+
+def _compile(source, isa: ISA) -> bytes:
+    if isinstance(source, ir.Module):
+        machine = target_machine(isa)
+        return machine.emit_object(optimise(source, machine))
+    from .frontend import compile_function
+
+    return compile_function(source, isa)
+
+
+def optimise(source: ir.Module, machine):
+    """The LLVM module of `source` after the standard optimisations for `machine`."""
+    source.triple = binding.get_process_triple()
+    source.data_layout = str(machine.target_data)
+    module = binding.parse_assembly(str(source))
+    module.verify()
+    options = binding.create_pipeline_tuning_options(speed_level=3, size_level=0)
+    passes = binding.create_pass_builder(machine, options)
+    passes.getModulePassManager().run(module, passes)
+    return module
+
+
+def _load(code: bytes) -> int:
+    machine = target_machine(host())
+    engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
+    engine.add_object_file(binding.ObjectFileRef.from_data(code))
+    engine.finalize_object()
+    _engines.append(engine)
+    return engine.get_function_address(ENTRY)
+
+
+# -- the cache on disk ----------------------------------------------------------------------------
+
+
+@cache
+def _fingerprint() -> str:
+    """Hash of what every kernel depends on: this package's sources, the compilers, the target."""
+    digest = hashlib.sha256()
+    root = Path(__file__).parents[1]
+    for path in sorted([*root.glob("*.py"), *root.glob("cpu/**/*.py")]):
+        digest.update(path.read_bytes())
+    for package in ("numba", "llvmlite"):
+        digest.update(version(package).encode())
+    digest.update(repr(host()).encode())
+    return digest.hexdigest()
+
+
+def _key(kernel: Kernel) -> str:
+    return f"{host().name} {kernel.name} {kernel.source}"
+
+
+def _path(kernel: Kernel) -> Path:
+    text = f"{_fingerprint()} {_key(kernel)}"
+    return cache_folder() / f"{hashlib.sha256(text.encode()).hexdigest()[:32]}.o"
+
+
+@cache
+def cache_folder() -> Path:
+    """Where compiled kernels are kept.
+
+    ``FUSEDNN_CACHE`` if set, else the user's cache folder, else (neither can be written) a folder
+    that ends with the process.
+    """
+    wanted = os.environ.get("FUSEDNN_CACHE")
+    base = Path(wanted) if wanted else _user_cache() / "fusednn"
+    folder = base / "kernels"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if os.access(folder, os.W_OK):
+            return folder
+    except OSError:
+        pass
+    return Path(_private_folder().name)
+
+
+@cache
+def _private_folder():
+    return tempfile.TemporaryDirectory(prefix="fusednn-")
+
+
+def _user_cache() -> Path:
+    if sys.platform == "darwin":
+        return Path.home() / "Library" / "Caches"
+    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
+
+
+def _read(path: Path) -> bytes | None:
+    """The object at `path`, or None when it is absent or was not written to its end."""
+    try:
+        content = path.read_bytes()
+    except OSError:
+        return None
+    digest, code = content[:32], content[32:]
+    return code if hashlib.sha256(code).digest() == digest else None
+
+
+def _write(path: Path, code: bytes) -> None:
+    """Put the object at `path` in one step, so that no other process ever reads half of it."""
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, delete=False) as file:
+            file.write(hashlib.sha256(code).digest() + code)
+        os.replace(file.name, path)
+    except OSError as error:
+        print(f"fusednn: compiled kernels are not kept ({error})", file=sys.stderr)

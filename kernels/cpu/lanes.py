@@ -1,0 +1,255 @@
+"""The LLVM reading of the vocabulary: a formula called with `Lanes` becomes vector instructions.
+
+No Numba typing is involved, so that tracing a formula costs microseconds and any Python it is
+written in (helpers, loops over coefficients) disappears before LLVM sees it.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from llvmlite import ir
+
+from ..vocabulary import Symbol
+from .isa import ISA
+
+I32, I64 = ir.IntType(32), ir.IntType(64)
+_COMPARE = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
+_FLOAT = {"add": "fadd", "sub": "fsub", "mul": "fmul", "div": "fdiv"}
+_INT = {"add": "add", "sub": "sub", "mul": "mul"}
+
+
+def real_type(dtype) -> ir.Type:
+    """LLVM's scalar type of a float32 or float64 dtype."""
+    return {"float32": ir.FloatType(), "float64": ir.DoubleType()}[str(dtype)]
+
+
+def intrinsic(module: ir.Module, name: str, result: ir.Type, *arguments: ir.Type) -> ir.Function:
+    """The LLVM intrinsic `name`, declared in `module` once."""
+    if name in module.globals:
+        return module.globals[name]
+    return ir.Function(module, ir.FunctionType(result, arguments), name)
+
+
+def splat(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
+    """A vector with `scalar` in every lane."""
+    vector = ir.VectorType(scalar.type, lanes)
+    one = builder.insert_element(ir.Constant(vector, ir.Undefined), scalar, I32(0))
+    zeros = ir.Constant(ir.VectorType(I32, lanes), [0] * lanes)
+    return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
+
+
+class Lanes(Symbol):
+    """A vector of floats, integers or truth values inside a function that is being built.
+
+    Attributes
+    ----------
+    builder : llvmlite.ir.IRBuilder
+        Where instructions go.
+    value : llvmlite.ir.Value
+        The vector.
+    real : llvmlite.ir.Type
+        Element type of the computation that this value belongs to; constants take it.
+    isa : ISA
+        What may be used.
+    """
+
+    __slots__ = ("builder", "isa", "real", "value")
+
+    def __init__(self, builder: ir.IRBuilder, value: ir.Value, real: ir.Type, isa: ISA):
+        self.builder, self.value, self.real, self.isa = builder, value, real, isa
+
+    # -- building blocks for elementary functions -------------------------------------------------
+
+    @property
+    def count(self) -> int:
+        """Number of lanes."""
+        return self.value.type.count
+
+    @property
+    def element(self) -> ir.Type:
+        """Element type of this value."""
+        return self.value.type.element
+
+    @property
+    def bits(self) -> int:
+        """Width of a float lane: 32 or 64."""
+        return 32 if isinstance(self.real, ir.FloatType) else 64
+
+    def new(self, value: ir.Value) -> Lanes:
+        """A value of the same computation."""
+        return Lanes(self.builder, value, self.real, self.isa)
+
+    def constant(self, number, element: ir.Type | None = None) -> Lanes:
+        """`number` in every lane, as a float unless `element` says otherwise."""
+        element = element or self.real
+        return self.new(ir.Constant(ir.VectorType(element, self.count), [number] * self.count))
+
+    def as_bits(self) -> Lanes:
+        """The float lanes' bit patterns, as integers."""
+        integers = ir.VectorType(ir.IntType(self.bits), self.count)
+        return self.new(self.builder.bitcast(self.value, integers))
+
+    def as_float(self) -> Lanes:
+        """Integer lanes read as the bit patterns of floats."""
+        return self.new(self.builder.bitcast(self.value, ir.VectorType(self.real, self.count)))
+
+    def to_int(self) -> Lanes:
+        """Float lanes truncated to integers of the same width; they must be in range."""
+        integers = ir.VectorType(ir.IntType(self.bits), self.count)
+        return self.new(self.builder.fptosi(self.value, integers))
+
+    def to_float(self) -> Lanes:
+        """Integer lanes converted to floats."""
+        vector = ir.VectorType(self.real, self.count)
+        return self.new(self.builder.sitofp(self.value, vector))
+
+    def shift_left(self, by: int) -> Lanes:
+        """Integer lanes times ``2**by``."""
+        return self.new(self.builder.shl(self.value, self.constant(by, self.element).value))
+
+    def shift_right(self, by: int, *, arithmetic: bool = True) -> Lanes:
+        """Integer lanes shifted right, with or without their sign."""
+        shift = self.builder.ashr if arithmetic else self.builder.lshr
+        return self.new(shift(self.value, self.constant(by, self.element).value))
+
+    def bit_and(self, other) -> Lanes:
+        """Bitwise and with an integer or integer lanes."""
+        return self.new(self.builder.and_(self.value, self._lift(other, self.element)))
+
+    def bit_or(self, other) -> Lanes:
+        """Bitwise or with an integer or integer lanes."""
+        return self.new(self.builder.or_(self.value, self._lift(other, self.element)))
+
+    def bit_xor(self, other) -> Lanes:
+        """Bitwise exclusive or with an integer or integer lanes."""
+        return self.new(self.builder.xor(self.value, self._lift(other, self.element)))
+
+    def round(self) -> Lanes:
+        """Nearest integer, ties to even, as a float."""
+        return self.call("llvm.roundeven")
+
+    def call(self, name: str, *others: Any) -> Lanes:
+        """An LLVM intrinsic that is overloaded on the vector's type alone."""
+        vector = self.value.type
+        suffix = f"v{self.count}f{self.bits}"
+        function = intrinsic(
+            self.builder.module, f"{name}.{suffix}", vector, *[vector] * (1 + len(others))
+        )
+        return self.new(
+            self.builder.call(function, [self.value, *(self._lift(o, self.element) for o in others)])
+        )
+
+    # -- the vocabulary ---------------------------------------------------------------------------
+
+    def emit(self, word: str, *operands: Any) -> Any:
+        """Append the instructions of one vocabulary word."""
+        lower = getattr(self, f"_{word}", None)
+        if lower is not None:
+            return lower(*operands)
+        element = next(
+            (o.element for o in operands if isinstance(o, Lanes) and o.element.intrinsic_name != "i1"),
+            self.real,
+        )
+        values = [self._lift(o, element) for o in operands]
+        if word in _COMPARE:
+            return self.new(self._compare(word, *values))
+        names = _INT if isinstance(element, ir.IntType) else _FLOAT
+        if word in names:
+            return self.new(getattr(self.builder, names[word])(*values))
+        from . import elementary
+
+        function = getattr(elementary, word, None)
+        if function is None:
+            raise TypeError(f"[formula] the CPU backend has no code for {word!r}")
+        return function(*(self.new(value) for value in values))
+
+    def _compare(self, word, a, b):
+        if isinstance(a.type.element, ir.IntType):
+            return self.builder.icmp_signed(_COMPARE[word], a, b)
+        ordered = self.builder.fcmp_unordered if word == "ne" else self.builder.fcmp_ordered
+        return ordered(_COMPARE[word], a, b)
+
+    def _lift(self, operand, element: ir.Type) -> ir.Value:
+        if isinstance(operand, Lanes):
+            return operand.value
+        number = int(operand) if isinstance(element, ir.IntType) else float(operand)
+        return self.constant(number, element).value
+
+    def _lift_floats(self, *operands) -> list[Lanes]:
+        return [self.new(self._lift(o, self.real)) for o in operands]
+
+    def _neg(self, a):
+        return a.new(a.builder.fneg(a.value))
+
+    def _sqrt(self, a):
+        return a.call("llvm.sqrt")
+
+    def _abs(self, a):
+        return a.call("llvm.fabs")
+
+    def _fma(self, a, b, c):
+        a, b, c = self._lift_floats(a, b, c)
+        return a.call("llvm.fma", b, c) if self.isa.fma else a * b + c
+
+    def _copysign(self, a, b):
+        a, b = self._lift_floats(a, b)
+        return a.call("llvm.copysign", b)
+
+    def _where(self, condition, a, b):
+        if not isinstance(condition, Lanes):
+            return a if condition else b
+        element = next((o.element for o in (a, b) if isinstance(o, Lanes)), self.real)
+        values = (self._lift(a, element), self._lift(b, element))
+        return self.new(self.builder.select(condition.value, *values))
+
+    def _logical_and(self, a, b):
+        return self.new(self.builder.and_(a.value, b.value))
+
+    def _logical_or(self, a, b):
+        return self.new(self.builder.or_(a.value, b.value))
+
+    def _maximum(self, a, b):
+        return self._extreme(a, b, "gt")
+
+    def _minimum(self, a, b):
+        return self._extreme(a, b, "lt")
+
+    def _extreme(self, a, b, beats):
+        # NaN wins, as in NumPy. ``a beats b ? a : b`` gives b when either is NaN, which is one
+        # instruction and all that is needed when a is a number.
+        if not isinstance(b, Lanes):
+            a, b = b, a
+        number = not isinstance(a, Lanes)
+        a, b = self._lift_floats(a, b)
+        best = self._where(self.emit(beats, a, b), a, b)
+        return best if number else self._where(self.emit("ne", a, a), a, best)
+
+    # -- faster than the hardware's own, where there are 14-bit approximations --------------------
+
+    def _fast_sqrt(self, a):
+        if not self._has_approximations:
+            return a.call("llvm.sqrt")
+        y = self._approximate("rsqrt14", self._maximum(a, 1e-37))
+        s = a * y
+        return self._fma(self._fma(-s, s, a), y * 0.5, s)
+
+    def _fast_divide(self, a, b):
+        a, b = self._lift_floats(a, b)
+        if not self._has_approximations:
+            return a / b
+        r = self._approximate("rcp14", b)
+        q = a * r
+        return self._fma(self._fma(-b, q, a), r, q)
+
+    @property
+    def _has_approximations(self) -> bool:
+        return self.isa.name == "avx512" and self.bits == 32 and self.count == 16
+
+    def _approximate(self, name: str, a: Lanes) -> Lanes:
+        vector, mask = a.value.type, ir.IntType(16)
+        function = intrinsic(
+            self.builder.module, f"llvm.x86.avx512.{name}.ps.512", vector, vector, vector, mask
+        )
+        zero = ir.Constant(vector, [0.0] * 16)
+        return a.new(self.builder.call(function, [a.value, zero, mask(-1)]))

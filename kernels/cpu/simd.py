@@ -1,0 +1,256 @@
+"""What loops are written with in Numba: vectors at addresses, calls by address, atomics.
+
+Addresses and sizes are 64-bit integers; a `Vec` is an LLVM vector of one dtype and one ISA.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+
+import numpy as np
+from llvmlite import ir
+from numba.core import types
+from numba.core.datamodel import models
+from numba.extending import intrinsic, register_model
+
+from .isa import ISA
+from .lanes import I32, I64, Lanes, real_type, splat
+from .lanes import intrinsic as llvm
+
+_POINTER = I64.as_pointer()
+_VOID = ir.VoidType()
+
+
+class Vec(types.Type):
+    """Numba's type of a vector of `lanes` elements of `dtype`."""
+
+    def __init__(self, dtype: str, lanes: int):
+        self.dtype, self.lanes = dtype, lanes
+        super().__init__(name=f"Vec({dtype}, {lanes})")
+
+    @property
+    def llvm(self) -> ir.VectorType:
+        """The LLVM type."""
+        return ir.VectorType(real_type(self.dtype), self.lanes)
+
+
+@register_model(Vec)
+class _VecModel(models.PrimitiveModel):
+    def __init__(self, manager, fe_type):
+        super().__init__(manager, fe_type, fe_type.llvm)
+
+
+def _intrinsic(result, arguments, generate):
+    """A Numba function ``(*arguments) -> result`` whose instructions `generate` appends."""
+    signature = result(*arguments)
+
+    def lower(context, builder, sig, args):
+        value = generate(builder, *args)
+        return context.get_dummy_value() if value is None else value
+
+    names = ", ".join(f"a{i}" for i in range(len(arguments)))
+    scope: dict = {"signature": signature, "lower": lower}
+    exec(f"def function(typingctx, {names}): return signature, lower", scope)
+    return intrinsic(scope["function"])
+
+
+def _pointer(builder, address, element):
+    return builder.inttoptr(address, element.as_pointer())
+
+
+class Simd:
+    """Vector operations of one dtype on one ISA, for use in kernels by closure.
+
+    Attributes
+    ----------
+    lanes : int
+        Elements in a vector.
+    size : int
+        Bytes of an element.
+    bytes : int
+        Bytes of a vector.
+    """
+
+    def __init__(self, dtype, isa: ISA):
+        self.dtype, self.isa = np.dtype(dtype).name, isa
+        self.lanes, self.size = isa.lanes(dtype), np.dtype(dtype).itemsize
+        self.bytes = self.lanes * self.size
+        self.vec = Vec(self.dtype, self.lanes)
+        vec, real, lanes, size = self.vec, real_type(self.dtype), self.lanes, self.size
+        vector = vec.llvm
+        integers = ir.VectorType(I64, lanes)
+
+        def load(builder, address):
+            value = builder.load(_pointer(builder, address, vector))
+            value.align = size
+            return value
+
+        def store(builder, address, value):
+            builder.store(value, _pointer(builder, address, vector)).align = size
+
+        def mask(builder, count):
+            lane = ir.Constant(integers, list(range(lanes)))
+            return builder.icmp_signed("<", lane, splat(builder, count, lanes))
+
+        suffix = f"v{lanes}f{8 * size}.p0"
+        masks = ir.VectorType(ir.IntType(1), lanes)
+
+        def load_first(builder, address, count):
+            pointer = _pointer(builder, address, vector)
+            function = llvm(
+                builder.module, f"llvm.masked.load.{suffix}",
+                vector, pointer.type, I32, masks, vector,
+            )  # fmt: skip
+            zero = ir.Constant(vector, [0.0] * lanes)
+            return builder.call(function, [pointer, I32(size), mask(builder, count), zero])
+
+        def store_first(builder, address, value, count):
+            pointer = _pointer(builder, address, vector)
+            function = llvm(
+                builder.module, f"llvm.masked.store.{suffix}",
+                _VOID, vector, pointer.type, I32, masks,
+            )  # fmt: skip
+            builder.call(function, [value, pointer, I32(size), mask(builder, count)])
+
+        def first(builder, value, count):
+            zero = ir.Constant(vector, [0.0] * lanes)
+            return builder.select(mask(builder, count), value, zero)
+
+        def broadcast(builder, address):
+            return splat(builder, builder.load(_pointer(builder, address, real)), lanes)
+
+        def fold(word):
+            def generate(builder, value):
+                while value.type.count > 1:
+                    half = value.type.count // 2
+                    low, high = (
+                        builder.shuffle_vector(
+                            value, value, ir.Constant(ir.VectorType(I32, half), list(part))
+                        )
+                        for part in (range(half), range(half, 2 * half))
+                    )
+                    a, b = (Lanes(builder, v, real, isa) for v in (low, high))
+                    value = a.emit(word, a, b).value
+                return splat(builder, builder.extract_element(value, I32(0)), lanes)
+
+            return generate
+
+        i64 = types.int64
+        self.load = _intrinsic(vec, (i64,), load)
+        self.store = _intrinsic(types.void, (i64, vec), store)
+        self.load_first = _intrinsic(vec, (i64, i64), load_first)
+        self.store_first = _intrinsic(types.void, (i64, vec, i64), store_first)
+        self.first = _intrinsic(vec, (vec, i64), first)
+        self.broadcast = _intrinsic(vec, (i64,), broadcast)
+        self.sum = _intrinsic(vec, (vec,), fold("add"))
+        self.max = _intrinsic(vec, (vec,), fold("maximum"))
+
+    def formula(self, function, inputs: int):
+        """`function` over the vocabulary as a Numba function of `inputs` vectors and one result."""
+
+        def generate(builder, *values):
+            real = real_type(self.dtype)
+            result = function(*(Lanes(builder, v, real, self.isa) for v in values))
+            return result.value
+
+        return _intrinsic(self.vec, (self.vec,) * inputs, generate)
+
+    def constant(self, number: float):
+        """A Numba function of no arguments that returns `number` in every lane."""
+        vector = self.vec.llvm
+        return _intrinsic(
+            self.vec, (), lambda builder: ir.Constant(vector, [number] * self.lanes)
+        )
+
+    def convert(self, dtype):
+        """A Numba function that loads a vector's worth of `dtype` elements as this dtype."""
+        source, vector = np.dtype(dtype), self.vec.llvm
+        if source.kind == "f":
+            element = real_type(source.name)
+        else:
+            element = ir.IntType(8 * source.itemsize)
+
+        def generate(builder, address):
+            pointer = _pointer(builder, address, ir.VectorType(element, self.lanes))
+            value = builder.load(pointer)
+            value.align = source.itemsize
+            if source.kind == "f":
+                if source.itemsize == self.size:
+                    return value
+                cast = builder.fpext if source.itemsize < self.size else builder.fptrunc
+            else:
+                cast = builder.sitofp if source.kind == "i" else builder.uitofp
+            return cast(value, vector)
+
+        return _intrinsic(self.vec, (types.int64,), generate)
+
+
+@cache
+def simd(dtype: str, isa: ISA) -> Simd:
+    """The vector operations of a dtype on an ISA."""
+    return Simd(dtype, isa)
+
+
+# -- scalar memory --------------------------------------------------------------------------------
+
+word = _intrinsic(
+    types.int64, (types.int64,), lambda builder, at: builder.load(_pointer(builder, at, I64))
+)
+"""The 64-bit integer at an address."""
+
+
+def _put(builder, at, value):
+    builder.store(value, _pointer(builder, at, I64))
+
+
+put_word = _intrinsic(types.void, (types.int64, types.int64), _put)
+"""Store a 64-bit integer at an address."""
+
+
+def _prefetch(builder, at):
+    byte = ir.IntType(8).as_pointer()
+    function = llvm(builder.module, "llvm.prefetch.p0", _VOID, byte, I32, I32, I32)
+    pointer = builder.inttoptr(at, byte)
+    builder.call(function, [pointer, I32(1), I32(3), I32(1)])
+
+
+prefetch = _intrinsic(types.void, (types.int64,), _prefetch)
+"""Ask for the cache line at an address, to be written."""
+
+
+@intrinsic
+def call(typingctx, function, *arguments):
+    """Call the kernel at address `function` with integers."""
+    count = len(arguments)
+    signature = types.void(types.int64, types.StarArgTuple((types.int64,) * count))
+
+    def generate(context, builder, sig, args):
+        kind = ir.FunctionType(_VOID, [I64] * count)
+        values = [builder.extract_value(args[1], i) for i in range(count)]
+        builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+# -- threads --------------------------------------------------------------------------------------
+
+atomic_add = _intrinsic(
+    types.int64, (types.int64, types.int64),
+    lambda builder, at, n: builder.atomic_rmw("add", _pointer(builder, at, I64), n, "acq_rel"),
+)  # fmt: skip
+"""Add to the integer at an address and return what was there."""
+
+atomic_load = _intrinsic(
+    types.int64, (types.int64,),
+    lambda builder, at: builder.load_atomic(_pointer(builder, at, I64), "acquire", 8),
+)  # fmt: skip
+"""Read the integer at an address, and see all that its writer wrote before."""
+
+
+def _atomic_store(builder, at, value):
+    builder.store_atomic(value, _pointer(builder, at, I64), "release", 8)
+
+
+atomic_store = _intrinsic(types.void, (types.int64, types.int64), _atomic_store)
+"""Write an integer that `atomic_load` reads."""

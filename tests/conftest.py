@@ -1,0 +1,28 @@
+"""What every test may ask for."""
+
+from pathlib import Path
+
+import pytest
+
+ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_addoption(parser):
+    parser.addoption("--slow", action="store_true", help="also run the tests marked slow")
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--slow"):
+        return
+    for item in items:
+        if item.get_closest_marker("slow"):
+            item.add_marker(pytest.mark.skip(reason="slow: runs with --slow"))
+
+
+@pytest.fixture(scope="session")
+def data_dir():
+    """The folder with Fashion-MNIST's four idx files, kept beside the checkout."""
+    folder = ROOT / "../shared/data/fashion-mnist"
+    if not folder.is_dir():
+        pytest.skip("no Fashion-MNIST files beside the checkout")
+    return folder.resolve()
