@@ -40,10 +40,11 @@ class ISA:
         return self.vector_bytes // np.dtype(dtype).itemsize
 
     def max_rows(self, vectors: int) -> int:
-        """Most rows of a register tile `vectors` wide that LLVM compiles without spilling."""
-        if vectors == 1:
-            return self.registers - 4
-        return (self.registers - vectors - 1) // vectors
+        """Most rows of a register tile `vectors` wide whose loop LLVM compiles without spilling.
+
+        It leaves two rows' worth of registers to B, and to scalars loaded ahead.
+        """
+        return self.registers // vectors - (4 if vectors == 1 else 3)
 
 
 @cache

@@ -115,7 +115,7 @@ def optimise(source: ir.Module, machine):
     source.data_layout = str(machine.target_data)
     module = binding.parse_assembly(str(source))
     module.verify()
-    options = binding.create_pipeline_tuning_options(speed_level=3, size_level=0)
+    options = binding.create_pipeline_tuning_options(speed_level=3)
     passes = binding.create_pass_builder(machine, options)
     passes.getModulePassManager().run(module, passes)
     return module
