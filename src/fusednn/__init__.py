@@ -1,8 +1,8 @@
 """Fused neural-network kernels on NumPy and CuPy arrays.
 
-Everything public in `fusednn.kernels` is reachable as ``fusednn.<name>``; models and estimators are
-in `fusednn.nn`. Both are loaded on first use, so that ``import fusednn`` compiles nothing, starts no
-thread and costs about as much as an empty module.
+Everything public in `fusednn.kernels` is reachable as ``fusednn.<name>``; models and estimators
+are in `fusednn.nn`. Both are loaded on first use, so that ``import fusednn`` compiles nothing,
+starts no thread and costs about as much as an empty module.
 """
 
 from __future__ import annotations
