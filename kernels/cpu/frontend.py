@@ -39,14 +39,15 @@ def _contexts(isa: ISA):
 
 @global_compiler_lock
 def compile_function(function, isa: ISA) -> bytes:
-    """Object code whose entry takes `function`'s arguments as 64-bit integers and returns nothing.
+    """Object code whose entry takes 64-bit integers and returns nothing; see `jit.Kernel`.
 
     `function` must not raise: sizes and addresses are checked before it is called.
     """
     from .jit import ENTRY
 
     typing, target = _contexts(isa)
-    count = len(signature(function).parameters)
+    names = list(signature(function).parameters)
+    count = len(names)
     flags = Flags()
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     flags.no_compile = True
@@ -63,11 +64,16 @@ def compile_function(function, isa: ISA) -> bytes:
         module, convention.get_function_type(types.void, (types.int64,) * count),
         descriptor.llvm_func_name,
     )  # fmt: skip
-    entry = ir.Function(module, ir.FunctionType(ir.VoidType(), [I64] * count), ENTRY)
-    builder = ir.IRBuilder(entry.append_basic_block())
-    convention.call_function(
-        builder, callee, types.void, (types.int64,) * count, list(entry.args)
+    is_op = names[:3] == ["step", "worker", "workers"]
+    entry = ir.Function(
+        module, ir.FunctionType(ir.VoidType(), [I64] * (4 if is_op else count)), ENTRY
     )
+    builder = ir.IRBuilder(entry.append_basic_block())
+    arguments = list(entry.args)
+    if is_op:
+        record = builder.inttoptr(arguments.pop(0), I64.as_pointer())
+        arguments += [builder.load(builder.gep(record, [I64(i)])) for i in range(count - 3)]
+    convention.call_function(builder, callee, types.void, (types.int64,) * count, arguments)
     builder.ret_void()
     library.add_ir_module(module)
     library.finalize()

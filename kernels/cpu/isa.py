@@ -42,9 +42,11 @@ class ISA:
     def max_rows(self, vectors: int) -> int:
         """Most rows of a register tile `vectors` wide whose loop LLVM compiles without spilling.
 
-        It leaves two rows' worth of registers to B, and to scalars loaded ahead.
+        The registers hold rows * vectors sums, the vectors of B and one scalar of A.
         """
-        return self.registers // vectors - (4 if vectors == 1 else 3)
+        if vectors == 1:
+            return self.registers - 4
+        return (self.registers - vectors - 1) // vectors
 
 
 @cache

@@ -16,7 +16,9 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
 from importlib.metadata import version
+from inspect import signature
 from pathlib import Path
+from typing import NamedTuple
 
 from llvmlite import binding, ir
 
@@ -24,8 +26,14 @@ from .isa import ISA, host
 
 ENTRY = "kernel"  # the one symbol of every object
 _lock = threading.RLock()
-_addresses: dict[str, int] = {}
 _engines: list = []  # they own the machine code
+
+
+class Compiled(NamedTuple):
+    """A kernel in memory: where it starts, and its parameters' names in order."""
+
+    address: int
+    parameters: tuple[str, ...]
 
 
 @dataclass(frozen=True)
@@ -38,7 +46,9 @@ class Kernel:
         Identifies the function among all of this version's kernels: template, formula, dtype, sizes.
     build : callable
         ``build(isa)`` returns a module that defines `ENTRY` (`llvmlite.ir.Module`), or a Python
-        function of integers that Numba compiles.
+        function of integers that Numba compiles. A function whose first parameters are ``step,
+        worker, workers`` becomes an op: it is entered with the address of a record of its other
+        arguments, and with those three.
     source : str
         Text that the kernel depends on beyond the package's own files: a user's formula.
     """
@@ -48,23 +58,26 @@ class Kernel:
     source: str = ""
 
 
-def addresses(kernels: Iterable[Kernel]) -> list[int]:
-    """Machine addresses of `kernels`, compiling and caching those that this machine has not seen."""
+_compiled: dict[str, Compiled] = {}
+
+
+def compiled(kernels: Iterable[Kernel]) -> list[Compiled]:
+    """Make `kernels` callable, compiling and caching those that this machine has not seen."""
     kernels = list(kernels)
     with _lock:
-        missing = {k.name: k for k in kernels if _key(k) not in _addresses}
+        missing = {k.name: k for k in kernels if _key(k) not in _compiled}
         found = {name: _read(_path(kernel)) for name, kernel in missing.items()}
         fresh = [kernel for name, kernel in missing.items() if found[name] is None]
         if fresh:
             found |= _compile_all(fresh)
         for name, kernel in missing.items():
-            _addresses[_key(kernel)] = _load(found[name])
-        return [_addresses[_key(kernel)] for kernel in kernels]
+            _compiled[_key(kernel)] = _load(found[name])
+        return [_compiled[_key(kernel)] for kernel in kernels]
 
 
 def address(kernel: Kernel) -> int:
     """Machine address of one kernel."""
-    return _addresses.get(_key(kernel)) or addresses([kernel])[0]
+    return compiled([kernel])[0].address
 
 
 def _compile_all(kernels: list[Kernel]) -> dict[str, bytes]:
@@ -103,10 +116,14 @@ def target_machine(isa: ISA):
 def _compile(source, isa: ISA) -> bytes:
     if isinstance(source, ir.Module):
         machine = target_machine(isa)
-        return machine.emit_object(optimise(source, machine))
-    from .frontend import compile_function
+        names = [argument.name for argument in source.get_global(ENTRY).args]
+        code = machine.emit_object(optimise(source, machine))
+    else:
+        from .frontend import compile_function
 
-    return compile_function(source, isa)
+        names = list(signature(source).parameters)  # type: ignore[arg-type]
+        code = compile_function(source, isa)
+    return " ".join(names).encode() + b"\n" + code
 
 
 def optimise(source: ir.Module, machine):
@@ -121,13 +138,14 @@ def optimise(source: ir.Module, machine):
     return module
 
 
-def _load(code: bytes) -> int:
+def _load(content: bytes) -> Compiled:
+    names, code = content.split(b"\n", 1)
     machine = target_machine(host())
     engine = binding.create_mcjit_compiler(binding.parse_assembly(""), machine)
     engine.add_object_file(binding.ObjectFileRef.from_data(code))
     engine.finalize_object()
     _engines.append(engine)
-    return engine.get_function_address(ENTRY)
+    return Compiled(engine.get_function_address(ENTRY), tuple(names.decode().split()))
 
 
 # -- the cache on disk ----------------------------------------------------------------------------

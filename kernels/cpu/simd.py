@@ -116,6 +116,20 @@ class Simd:
             zero = ir.Constant(vector, [0.0] * lanes)
             return builder.select(mask(builder, count), value, zero)
 
+        def where_first(builder, value, count, other):
+            return builder.select(mask(builder, count), value, other)
+
+        def first_equal(builder, a, b):
+            bits = ir.IntType(lanes)
+            equal = builder.bitcast(builder.fcmp_ordered("==", a, b), bits)
+            count = llvm(builder.module, f"llvm.cttz.i{lanes}", bits, bits, ir.IntType(1))
+            found = builder.call(count, [equal, ir.IntType(1)(0)])
+            return builder.zext(found, I64)
+
+        def copy(builder, source, target):
+            value = builder.load(_pointer(builder, source, real))
+            builder.store(value, _pointer(builder, target, real))
+
         def broadcast(builder, address):
             return splat(builder, builder.load(_pointer(builder, address, real)), lanes)
 
@@ -135,12 +149,36 @@ class Simd:
 
             return generate
 
+        def transpose(builder, source, source_stride, target, target_stride):
+            rows = [
+                load(builder, builder.add(source, builder.mul(source_stride, I64(i))))
+                for i in range(lanes)
+            ]
+            bit = 1
+            while bit < lanes:
+                # Swap this bit of the row's number with this bit of the lane's.
+                low = [i if not i & bit else lanes + (i ^ bit) for i in range(lanes)]
+                high = [lanes + i if i & bit else i ^ bit for i in range(lanes)]
+                index = ir.VectorType(I32, lanes)
+                for i in range(lanes):
+                    if not i & bit:
+                        a, b = rows[i], rows[i | bit]
+                        rows[i] = builder.shuffle_vector(a, b, ir.Constant(index, low))
+                        rows[i | bit] = builder.shuffle_vector(a, b, ir.Constant(index, high))
+                bit *= 2
+            for i, row in enumerate(rows):
+                store(builder, builder.add(target, builder.mul(target_stride, I64(i))), row)
+
         i64 = types.int64
+        self.transpose = _intrinsic(types.void, (i64,) * 4, transpose)
         self.load = _intrinsic(vec, (i64,), load)
         self.store = _intrinsic(types.void, (i64, vec), store)
         self.load_first = _intrinsic(vec, (i64, i64), load_first)
         self.store_first = _intrinsic(types.void, (i64, vec, i64), store_first)
         self.first = _intrinsic(vec, (vec, i64), first)
+        self.where_first = _intrinsic(vec, (vec, i64, vec), where_first)
+        self.first_equal = _intrinsic(i64, (vec, vec), first_equal)
+        self.copy = _intrinsic(types.void, (i64, i64), copy)
         self.broadcast = _intrinsic(vec, (i64,), broadcast)
         self.sum = _intrinsic(vec, (vec,), fold("add"))
         self.max = _intrinsic(vec, (vec,), fold("maximum"))
@@ -162,27 +200,43 @@ class Simd:
             self.vec, (), lambda builder: ir.Constant(vector, [number] * self.lanes)
         )
 
-    def convert(self, dtype):
-        """A Numba function that loads a vector's worth of `dtype` elements as this dtype."""
-        source, vector = np.dtype(dtype), self.vec.llvm
-        if source.kind == "f":
-            element = real_type(source.name)
-        else:
-            element = ir.IntType(8 * source.itemsize)
+    def convert(self, dtype, *, partial: bool = False):
+        """A Numba function that loads a vector's worth of `dtype` elements as this dtype.
 
-        def generate(builder, address):
-            pointer = _pointer(builder, address, ir.VectorType(element, self.lanes))
-            value = builder.load(pointer)
-            value.align = source.itemsize
+        With `partial` it takes a count and touches only so many elements.
+        """
+        source, lanes = np.dtype(dtype), self.lanes
+        real, vector = real_type(self.dtype), self.vec.llvm
+        element = real_type(source.name) if source.kind == "f" else ir.IntType(8 * source.itemsize)
+        vectors = ir.VectorType(element, lanes)
+
+        def cast(builder, value):
+            if element == real:
+                return value
             if source.kind == "f":
-                if source.itemsize == self.size:
-                    return value
-                cast = builder.fpext if source.itemsize < self.size else builder.fptrunc
-            else:
-                cast = builder.sitofp if source.kind == "i" else builder.uitofp
-            return cast(value, vector)
+                narrow = source.itemsize > self.size
+                return (builder.fptrunc if narrow else builder.fpext)(value, vector)
+            return (builder.sitofp if source.kind == "i" else builder.uitofp)(value, vector)
 
-        return _intrinsic(self.vec, (types.int64,), generate)
+        def whole(builder, address):
+            value = builder.load(_pointer(builder, address, vectors))
+            value.align = source.itemsize
+            return cast(builder, value)
+
+        def some(builder, address, count):
+            pointer = _pointer(builder, address, vectors)
+            name = f"llvm.masked.load.v{lanes}{source.kind[0].replace('u', 'i')}{8 * source.itemsize}.p0"
+            masks = ir.VectorType(ir.IntType(1), lanes)
+            function = llvm(builder.module, name, vectors, pointer.type, I32, masks, vectors)
+            lane = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))
+            mask = builder.icmp_signed("<", lane, splat(builder, count, lanes))
+            nothing = ir.Constant(vectors, [0] * lanes)
+            value = builder.call(function, [pointer, I32(source.itemsize), mask, nothing])
+            return cast(builder, value)
+
+        if partial:
+            return _intrinsic(self.vec, (types.int64, types.int64), some)
+        return _intrinsic(self.vec, (types.int64,), whole)
 
 
 @cache

@@ -1,0 +1,149 @@
+"""The elementwise template: any formula over the elements of matrices, a block at a time."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from llvmlite import ir
+
+from .build import PTR, VOID, Memory, loop
+from .isa import ISA
+from .jit import ENTRY, Kernel
+from .lanes import I64, Lanes
+
+
+@dataclass(frozen=True)
+class Pointwise:
+    """``outputs = formula(*inputs, *scalars)`` for every element of a block.
+
+    Attributes
+    ----------
+    name : str
+        Names the formula in the kernel cache.
+    formula : callable
+        Over `vocabulary`; returns one value or a tuple, `outputs` first and then `sums`.
+    inputs, scalars, outputs : int
+        Numbers of matrices read, of numbers that are the same for all elements, and of matrices
+        written.
+    sums : int
+        Numbers of results that are added up along each row, one number a row.
+    """
+
+    name: str
+    formula: Callable[..., Any]
+    inputs: int
+    outputs: int = 1
+    scalars: int = 0
+    sums: int = 0
+
+    def kernel(self, dtype: str) -> Kernel:
+        """The function ``(operands, row, rows, column, columns, first, first_stride)``.
+
+        It works on the block of `rows` x `columns` elements at (`row`, `column`). The first input is
+        the block at address `first`; the address, row stride and element stride of the others lie in
+        the table `operands`, as `operands` lays it out. A row stride of 0 repeats one row.
+        """
+        name = f"pointwise {self.name} {dtype} {self.inputs} {self.scalars} {self.outputs} {self.sums}"
+        return Kernel(name, lambda isa: _module(self, dtype, isa))
+
+
+def operands(*matrices: tuple[int, int], scalars: int = 0) -> np.ndarray:
+    """The table of a `Pointwise` kernel.
+
+    Parameters
+    ----------
+    matrices : (address, row stride in bytes)
+        The inputs after the first, the outputs, and the columns of row sums.
+    scalars : int
+        Address of the scalars, in the kernel's dtype.
+    """
+    return np.array([scalars, *(n for pair in matrices for n in pair)], np.int64)
+
+
+def _module(spec: Pointwise, dtype: str, isa: ISA) -> ir.Module:
+    module = ir.Module(ENTRY)
+    function = ir.Function(module, ir.FunctionType(VOID, [I64] * 7), ENTRY)
+    function.attributes.add("nounwind")
+    bd = ir.IRBuilder(function.append_basic_block("entry"))
+    table, row, rows, column, columns, first, first_stride = function.args
+    memory = Memory(bd, dtype, isa)
+
+    def word(i):
+        return bd.load(bd.inttoptr(bd.add(table, I64(8 * i)), I64.as_pointer()))
+
+    scalars = bd.inttoptr(word(0), PTR)
+    fixed = [memory.broadcast(bd.gep(scalars, [I64(i * memory.size)])) for i in range(spec.scalars)]
+    starts = [bd.inttoptr(first, PTR)]
+    strides = [first_stride]
+    for i in range(spec.inputs - 1 + spec.outputs + spec.sums):
+        base, stride = word(1 + 2 * i), word(2 + 2 * i)
+        start = bd.add(base, bd.mul(row, stride))
+        if i < spec.inputs - 1 + spec.outputs:
+            start = bd.add(start, bd.mul(column, I64(memory.size)))
+        starts.append(bd.inttoptr(start, PTR))
+        strides.append(stride)
+    matrices = spec.inputs + spec.outputs
+    whole = bd.and_(columns, I64(-memory.lanes))
+    tail = memory.mask(bd.and_(columns, I64(memory.lanes - 1)))
+    has_tail = bd.icmp_signed("!=", whole, columns)
+
+    def vector(pointers, offset, sums, mask):
+        at = [bd.gep(p, [offset]) for p in pointers[:matrices]]
+        values = [memory.load(p, mask) for p in at[: spec.inputs]]
+        lanes = [Lanes(bd, v, memory.real, isa) for v in (*values, *fixed)]
+        results = spec.formula(*lanes)
+        results = results if isinstance(results, tuple) else (results,)
+        results = [_value(result, lanes[0]) for result in results]
+        for result, pointer in zip(results, at[spec.inputs :], strict=False):
+            memory.store(result, pointer, mask)
+        added = results[spec.outputs :]
+        if mask is not None:
+            added = [bd.select(mask, value, memory.zero) for value in added]
+        return [bd.fadd(s, value) for s, value in zip(sums, added, strict=True)]
+
+    def one_row(i, pointers):
+        zeros = [memory.zero] * spec.sums
+
+        def body(j, sums):
+            return vector(pointers, bd.mul(j, I64(memory.size)), sums, None)
+
+        sums = loop(bd, whole, memory.lanes, zeros, body)
+        before = bd.basic_block
+        with bd.if_then(has_tail):
+            more = vector(pointers, bd.mul(whole, I64(memory.size)), sums, tail)
+            inside = bd.basic_block
+        for s, m, pointer in zip(sums, more, pointers[matrices:], strict=True):
+            total = bd.phi(memory.vector)
+            total.add_incoming(s, before)
+            total.add_incoming(m, inside)
+            sums_row = _fold(Lanes(bd, total, memory.real, isa))
+            bd.store(sums_row, bd.bitcast(pointer, memory.real.as_pointer()))
+        return [bd.gep(p, [s]) for p, s in zip(pointers, strides, strict=True)]
+
+    loop(bd, rows, 1, starts, one_row)
+    bd.ret_void()
+    return module
+
+
+def _value(result, like: Lanes) -> ir.Value:
+    return result.value if isinstance(result, Lanes) else like.constant(result).value
+
+
+def _fold(value: Lanes) -> ir.Value:
+    """The sum of the lanes, in an order that is the same for every input."""
+    bd = value.builder
+    while value.count > 1:
+        half = value.count // 2
+        low, high = (
+            bd.shuffle_vector(value.value, value.value, _indices(part))
+            for part in (range(half), range(half, 2 * half))
+        )
+        value = value.new(bd.fadd(low, high))
+    return bd.extract_element(value.value, ir.IntType(32)(0))
+
+
+def _indices(part: range) -> ir.Constant:
+    return ir.Constant(ir.VectorType(ir.IntType(32), len(part)), list(part))

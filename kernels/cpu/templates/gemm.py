@@ -1,0 +1,204 @@
+"""The three matrix products of a dense layer, around the register tile.
+
+Weights lie in panels: NR = 2 vectors of columns side by side for each of their k rows, panel after
+panel; a last panel with at most one vector of columns is `narrow`, one vector wide. A panel is what
+a tile wants for B, and the rows of a panel are what the gradient wants for A, so that weights are
+never repacked. Sums go straight to the output (or to scratch in L1) and an epilogue, a `Pointwise`
+kernel called by address, finishes each tile while it is hot.
+
+Threads own panels, or rows where panels are few. No sum is ever split between threads.
+"""
+
+from ..simd import Simd, call, prefetch, word
+
+
+def forward(s: Simd):
+    """``c = epilogue(a @ w)``; a is row-major with any pitch, w in panels.
+
+    The blocks: `mc` rows by `kc` steps of A stay in L2 while the panels of a group pass; a panel's
+    `kc` steps stay in L1 while the row tiles pass.
+    """
+    vector, wide, size = s.bytes, 2 * s.bytes, s.size
+
+    def kernel(
+        step, worker, workers, a, a_step, a_pitch, m, k, w, panels, narrow, c, c_pitch,
+        tiles, narrow_tiles, most, narrow_most, by_panels, mc, kc, group, epilogue, operands,
+    ):  # fmt: skip
+        x = a + step * a_step
+        p_first, p_last, i_first, i_last = 0, panels, 0, m
+        if by_panels:
+            p_first, p_last = panels * worker // workers, panels * (worker + 1) // workers
+        else:
+            i_first, i_last = m * worker // workers, m * (worker + 1) // workers
+        for i0 in range(i_first, i_last, mc):
+            rows = min(mc, i_last - i0)
+            for p0 in range(p_first, p_last, group):
+                p1 = min(p0 + group, p_last)
+                for k0 in range(0, k, kc):
+                    steps = min(kc, k - k0)
+                    for p in range(p0, p1):
+                        width, table, limit = wide, tiles, most
+                        if narrow and p == panels - 1:
+                            width, table, limit = vector, narrow_tiles, narrow_most
+                        count = (rows + limit - 1) // limit
+                        each = rows // count
+                        longer = rows - each * count
+                        i = i0
+                        for t in range(count):
+                            n = each + (1 if t < longer else 0)
+                            out = c + i * c_pitch + p * wide
+                            call(
+                                word(table + 8 * n), 1, steps, x + i * a_pitch + k0 * size,
+                                a_pitch, 0, w + p * k * wide + k0 * width, out, c_pitch, k0,
+                            )  # fmt: skip
+                            if k0 + kc >= k:
+                                call(
+                                    epilogue, operands, i, n, p * wide // size, width // size,
+                                    out, c_pitch,
+                                )  # fmt: skip
+                            i += n
+
+    return kernel
+
+
+def input_gradient(s: Simd):
+    """``dx = epilogue(dz @ w.T)``.
+
+    Computed as ``w @ dz.T``, where the rows of w's panels are A as they lie. Both transposes are of
+    activations, not of weights: 1 / batch of the work.
+    """
+    vector, wide, size, lanes = s.bytes, 2 * s.bytes, s.size, s.lanes
+    nr = 2 * lanes
+    transpose, store, zero = s.transpose, s.store, s.constant(0.0)
+
+    def kernel(
+        step, worker, workers, dz, dz_pitch, m, n, w, k, scratch, scratch_step, dx, dx_pitch,
+        tiles, narrow_tiles, most, narrow_most, mc, chunks, epilogue, operands,
+    ):  # fmt: skip
+        n_rows = (n + lanes - 1) // lanes * lanes
+        batches = (m + nr - 1) // nr
+        narrow = m - (batches - 1) * nr <= lanes
+        dzt = scratch + worker * scratch_step
+        dxt = dzt + batches * n_rows * wide
+        for j in range(0, m, lanes):
+            q = j // nr
+            width = vector if narrow and q == batches - 1 else wide
+            out = dzt + q * n_rows * wide + (j - q * nr) * size
+            for i in range(0, n_rows, lanes):
+                transpose(dz + j * dz_pitch + i * size, dz_pitch, out + i * width, width)
+
+        whole = n // nr
+        rest = n - whole * nr
+        rest_width = vector if rest <= lanes else wide
+        blocks = (k + lanes - 1) // lanes
+        k_first = blocks * worker // workers * lanes
+        k_last = min(k, blocks * (worker + 1) // workers * lanes)
+        for i0 in range(k_first, k_last, mc):
+            rows = min(mc, k_last - i0)
+            for p in range(0, whole + (1 if rest else 0), chunks):
+                count = min(chunks, whole - p)
+                ends = rest > 0 and p + chunks > whole
+                for q in range(batches):
+                    width, table, limit = wide, tiles, most
+                    if narrow and q == batches - 1:
+                        width, table, limit = vector, narrow_tiles, narrow_most
+                    pieces = (rows + limit - 1) // limit
+                    each = rows // pieces
+                    longer = rows - each * pieces
+                    b = dzt + q * n_rows * wide + p * nr * width
+                    i = i0
+                    for t in range(pieces):
+                        mr = each + (1 if t < longer else 0)
+                        out = dxt + q * mc * wide + (i - i0) * width
+                        if count > 0:
+                            call(
+                                word(table + 8 * mr), count, nr, w + p * k * wide + i * wide,
+                                wide, k * wide, b, out, width, p,
+                            )  # fmt: skip
+                        if ends:
+                            call(
+                                word(table + 8 * mr), 1, rest,
+                                w + whole * k * wide + i * rest_width, rest_width, 0,
+                                b + count * nr * width, out, width, whole,
+                            )  # fmt: skip
+                        i += mr
+            for q in range(batches):
+                width = vector if narrow and q == batches - 1 else wide
+                for i in range(rows, (rows + lanes - 1) // lanes * lanes):
+                    for v in range(0, width, vector):
+                        store(dxt + q * mc * wide + i * width + v, zero())
+            for i in range(0, rows, lanes):
+                for j in range(0, m, lanes):
+                    q = j // nr
+                    width = vector if narrow and q == batches - 1 else wide
+                    source = dxt + q * mc * wide + i * width + (j - q * nr) * size
+                    transpose(source, width, dx + j * dx_pitch + (i0 + i) * size, dx_pitch)
+                call(epilogue, operands, 0, m, i0 + i, lanes, dx + (i0 + i) * size, dx_pitch)
+
+    return kernel
+
+
+def weight_gradient(s: Simd):
+    """``rule(x.T @ dz, w, ...)`` tile by tile, and the same for the bias with dz's column sums.
+
+    The gradient never reaches memory: a tile of it lies in L1 when the rule reads it. The weights'
+    and states' lines are asked for before the tile is computed, so that they arrive meanwhile.
+    """
+    vector, wide, size = s.bytes, 2 * s.bytes, s.size
+    load, store, zero = s.load, s.store, s.constant(0.0)
+    add = s.formula(lambda a, b: a + b, 2)
+
+    def kernel(
+        step, worker, workers, x, x_step, x_pitch, m, k, dz, dz_pitch, panels, narrow,
+        tiles, narrow_tiles, most, narrow_most, scratch, scratch_step, by_panels, group,
+        fetched, fetches, rule, operands, bias_operands,
+    ):  # fmt: skip
+        a = x + step * x_step
+        packed = scratch + worker * scratch_step
+        sums = packed + group * m * wide
+        gradient = sums + wide
+        p_first, p_last, i_first, i_last = 0, panels, 0, k
+        if by_panels:
+            p_first, p_last = panels * worker // workers, panels * (worker + 1) // workers
+        else:
+            i_first, i_last = k * worker // workers, k * (worker + 1) // workers
+        for p0 in range(p_first, p_last, group):
+            p1 = min(p0 + group, p_last)
+            limit = narrow_most if narrow and p0 == panels - 1 else most
+            for p in range(p0, p1):
+                width = vector if narrow and p == panels - 1 else wide
+                for v in range(0, width, vector):
+                    total = zero()
+                    for i in range(m):
+                        row = load(dz + i * dz_pitch + p * wide + v)
+                        store(packed + (p - p0) * m * wide + i * width + v, row)
+                        total = add(total, row)
+                    store(sums + v, total)
+                if bias_operands and (by_panels or worker == 0):
+                    call(rule, bias_operands, 0, 1, p * wide // size, width // size, sums, 0)
+            rows = i_last - i_first
+            count = (rows + limit - 1) // limit
+            each = rows // max(count, 1)
+            longer = rows - each * count
+            i = i_first
+            for t in range(count):
+                n = each + (1 if t < longer else 0)
+                for p in range(p0, p1):
+                    width, table = wide, tiles
+                    if narrow and p == panels - 1:
+                        width, table = vector, narrow_tiles
+                    offset = p * k * wide + i * width
+                    for f in range(fetches):
+                        base = word(fetched + 8 * f) + offset
+                        for line in range(0, n * width, 64):
+                            prefetch(base + line)
+                    call(
+                        word(table + 8 * n), 1, m, a + i * size, x_pitch, 0,
+                        packed + (p - p0) * m * wide, gradient, width, 0,
+                    )  # fmt: skip
+                    call(
+                        rule, operands, 0, 1, offset // size, n * width // size, gradient, 0
+                    )  # fmt: skip
+                i += n
+
+    return kernel

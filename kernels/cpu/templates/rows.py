@@ -1,0 +1,209 @@
+"""Row-wise templates: batches, softmax, cross-entropy, and elementwise formulas over rows."""
+
+from ..simd import Simd, call, put_word, word
+
+
+def gather(s: Simd, source):
+    """Rows of a data set, in the order of `order`, converted into a batch."""
+    bytes_, size, lanes = s.bytes, s.size, s.lanes
+    load, load_first = s.convert(source), s.convert(source, partial=True)
+    store, store_first = s.store, s.store_first
+    item = source.itemsize
+
+    def kernel(step, worker, workers, data, row_bytes, order, batch, m, k, out, out_pitch):
+        rows = order + 8 * step * batch
+        whole = k - k % lanes
+        for i in range(m * worker // workers, m * (worker + 1) // workers):
+            row = data + word(rows + 8 * i) * row_bytes
+            to = out + i * out_pitch
+            for j in range(0, whole, lanes):
+                store(to + j * size, load(row + j * item))
+            if whole < k:
+                store_first(
+                    to + whole * size, load_first(row + whole * item, k - whole), k - whole
+                )
+
+    return kernel
+
+
+def gather_labels(s: Simd):
+    """The labels of a batch."""
+
+    def kernel(step, worker, workers, labels, order, batch, m, out):
+        rows = order + 8 * step * batch
+        if worker == 0:
+            for i in range(m):
+                put_word(out + 8 * i, word(labels + 8 * word(rows + 8 * i)))
+
+    return kernel
+
+
+def collect(s: Simd):
+    """Row values of a batch to their place in the history of a call."""
+    copy = s.copy
+
+    def kernel(step, worker, workers, values, batch, m, out):
+        if worker == 0:
+            to = out + step * batch * s_size
+            for i in range(m):
+                copy(values + i * s_size, to + i * s_size)
+
+    s_size = s.size
+    return kernel
+
+
+def over_rows(s: Simd):
+    """A `Pointwise` kernel over the rows of a matrix, shared between the workers."""
+
+    def kernel(step, worker, workers, m, columns, first, first_step, first_pitch, formula, operands):
+        i = m * worker // workers
+        rows = m * (worker + 1) // workers - i
+        if rows > 0:
+            at = first + step * first_step + i * first_pitch
+            call(formula, operands, i, rows, 0, columns, at, first_pitch)
+
+    return kernel
+
+
+def scatter(s: Simd):
+    """Rows of a padded batch to a dense output."""
+    lanes, size = s.lanes, s.size
+    load, store, store_first = s.load, s.store, s.store_first
+
+    def kernel(step, worker, workers, source, source_pitch, m, k, out, out_step, out_pitch):
+        whole = k - k % lanes
+        for i in range(m * worker // workers, m * (worker + 1) // workers):
+            row = source + i * source_pitch
+            to = out + step * out_step + i * out_pitch
+            for j in range(0, whole, lanes):
+                store(to + j * size, load(row + j * size))
+            if whole < k:
+                store_first(to + whole * size, load(row + whole * size), k - whole)
+
+    return kernel
+
+
+def softmax(s: Simd):
+    """``y = exp(z - max) / sum``, row by row; z and y may be the same."""
+    from ...vocabulary import exp, maximum
+
+    lanes, size = s.lanes, s.size
+    load_first, store_first, first = s.load_first, s.store_first, s.first
+    largest, total, start, zero = s.max, s.sum, s.constant(float("-inf")), s.constant(0.0)
+    greater = s.formula(maximum, 2)
+    power = s.formula(lambda z, top: exp(z - top), 2)
+    add, divide = s.formula(lambda a, b: a + b, 2), s.formula(lambda a, b: a / b, 2)
+    keep = s.where_first
+
+    def kernel(step, worker, workers, z, z_pitch, m, n, y, y_pitch):
+        for i in range(m * worker // workers, m * (worker + 1) // workers):
+            row, out = z + i * z_pitch, y + i * y_pitch
+            top = start()
+            for j in range(0, n, lanes):
+                top = greater(top, keep(load_first(row + j * size, n - j), n - j, start()))
+            top = largest(top)
+            mass = zero()
+            for j in range(0, n, lanes):
+                e = first(power(load_first(row + j * size, n - j), top), n - j)
+                mass = add(mass, e)
+                store_first(out + j * size, e, n - j)
+            mass = total(mass)
+            for j in range(0, n, lanes):
+                e = divide(load_first(out + j * size, n - j), mass)
+                store_first(out + j * size, e, n - j)
+
+    return kernel
+
+
+def cross_entropy(s: Simd, sparse: bool, gradient: bool):
+    """Softmax and cross-entropy of logits, its gradient ``(softmax * sum(t) - t) * scale``.
+
+    Also whether the largest logit is the label's. The row's loss is ``log(sum(exp(z - max))) + max
+    - z[label]``, so that nothing overflows and no probability is rounded to 0.
+    """
+    from ...vocabulary import exp, log, maximum
+
+    lanes, size = s.lanes, s.size
+    load, load_first, store_first, first = s.load, s.load_first, s.store_first, s.first
+    largest, total, start, zero = s.max, s.sum, s.constant(float("-inf")), s.constant(0.0)
+    greater = s.formula(maximum, 2)
+    power = s.formula(lambda z, top: exp(z - top), 2)
+    add = s.formula(lambda a, b: a + b, 2)
+    subtract = s.formula(lambda a, b: a - b, 2)
+    multiply = s.formula(lambda a, b: a * b, 2)
+    share = s.formula(lambda scale, mass: scale / mass, 2)
+    minus_product = s.formula(lambda e, f, t, scale: e * f - t * scale, 4)
+    entropy = s.formula(lambda mass, top: log(mass) + top, 2)
+    one = s.constant(1.0)
+    keep, broadcast, first_equal = s.where_first, s.broadcast, s.first_equal
+
+    def kernel(
+        step, worker, workers, z, z_pitch, m, n, labels, targets, targets_pitch, dz, dz_pitch,
+        scale, values, hits,
+    ):  # fmt: skip
+        for i in range(m * worker // workers, m * (worker + 1) // workers):
+            row, out = z + i * z_pitch, dz + i * dz_pitch
+            top = start()
+            for j in range(0, n, lanes):
+                top = greater(top, keep(load_first(row + j * size, n - j), n - j, start()))
+            top = largest(top)
+            mass = zero()
+            guess = n
+            for j in range(0, n, lanes):
+                logits = load_first(row + j * size, n - j)
+                if guess == n:
+                    at = first_equal(keep(logits, n - j, start()), top)
+                    if at < lanes:
+                        guess = j + at
+                e = first(power(logits, top), n - j)
+                mass = add(mass, e)
+                if gradient:
+                    store_first(out + j * size, e, n - j)
+            mass = total(mass)
+            level = entropy(mass, top)
+            if sparse:
+                label = word(labels + 8 * i)
+                loss = subtract(level, broadcast(row + label * size))
+                if gradient:
+                    factor = share(broadcast(scale), mass)
+                    for j in range(0, n, lanes):
+                        e = multiply(load_first(out + j * size, n - j), factor)
+                        store_first(out + j * size, e, n - j)
+                    e = subtract(broadcast(out + label * size), broadcast(scale))
+                    store_first(out + label * size, e, 1)
+            else:
+                target = targets + i * targets_pitch
+                loss, most, weight = zero(), start(), zero()
+                for j in range(0, n, lanes):
+                    t = load_first(target + j * size, n - j)
+                    weight = add(weight, t)
+                    most = greater(most, keep(t, n - j, start()))
+                    # A probability of 0 says nothing of its logit, which may be infinite.
+                    term = multiply(t, subtract(level, load_first(row + j * size, n - j)))
+                    loss = add(loss, s_nonzero(t, term))
+                loss, most, weight = total(loss), largest(most), total(weight)
+                label = n
+                for j in range(0, n, lanes):
+                    t = load_first(target + j * size, n - j)
+                    if label == n:
+                        at = first_equal(keep(t, n - j, start()), most)
+                        if at < lanes:
+                            label = j + at
+                if gradient:
+                    factor = multiply(share(broadcast(scale), mass), weight)
+                    for j in range(0, n, lanes):
+                        t = load_first(target + j * size, n - j)
+                        e = load_first(out + j * size, n - j)
+                        e = minus_product(e, factor, t, broadcast(scale))
+                        store_first(out + j * size, e, n - j)
+            store_first(values + i * size, loss, 1)
+            store_first(hits + i * size, one() if guess == label else zero(), 1)
+
+    s_nonzero = s.formula(_unless_zero, 2)
+    return kernel
+
+
+def _unless_zero(t, term):
+    from ...vocabulary import where
+
+    return where(t == 0.0, 0.0, term)
