@@ -5,6 +5,7 @@ Addresses and sizes are 64-bit integers; a `Vec` is an LLVM vector of one dtype 
 
 from __future__ import annotations
 
+import platform
 from functools import cache
 
 import numpy as np
@@ -17,7 +18,7 @@ from .isa import ISA
 from .lanes import I32, I64, Lanes, real_type, splat
 from .lanes import intrinsic as llvm
 
-_POINTER = I64.as_pointer()
+X86 = platform.machine().lower() in ("x86_64", "amd64")
 _VOID = ir.VoidType()
 
 
@@ -48,9 +49,9 @@ def _intrinsic(result, arguments, generate):
         value = generate(builder, *args)
         return context.get_dummy_value() if value is None else value
 
-    names = ", ".join(f"a{i}" for i in range(len(arguments)))
+    names = "".join(f", a{i}" for i in range(len(arguments)))
     scope: dict = {"signature": signature, "lower": lower}
-    exec(f"def function(typingctx, {names}): return signature, lower", scope)
+    exec(f"def function(typingctx{names}): return signature, lower", scope)
     return intrinsic(scope["function"])
 
 
@@ -308,3 +309,51 @@ def _atomic_store(builder, at, value):
 
 atomic_store = _intrinsic(types.void, (types.int64, types.int64), _atomic_store)
 """Write an integer that `atomic_load` reads."""
+
+
+def _pause(builder):
+    if X86:
+        builder.call(llvm(builder.module, "llvm.x86.sse2.pause", _VOID), [])
+
+
+pause = _intrinsic(types.void, (), _pause)
+"""Tell the processor that this thread is waiting for another."""
+
+
+def _sched_yield(builder):
+    builder.call(llvm(builder.module, "sched_yield", I32), [])
+
+
+sched_yield = _intrinsic(types.void, (), _sched_yield)
+"""Let another thread have this core."""
+
+_FLUSH = 0x8040  # MXCSR's flush-to-zero and denormals-are-zero
+
+
+def _mode(builder, change):
+    """Read x86's floating-point mode through a stack slot, and replace it."""
+    with builder.goto_entry_block():
+        slot = builder.alloca(I32)
+    pointer = builder.bitcast(slot, ir.IntType(8).as_pointer())
+    byte = pointer.type
+    builder.call(llvm(builder.module, "llvm.x86.sse.stmxcsr", _VOID, byte), [pointer])
+    old = builder.load(slot)
+    builder.store(change(old), slot)
+    builder.call(llvm(builder.module, "llvm.x86.sse.ldmxcsr", _VOID, byte), [pointer])
+    return builder.zext(old, I64)
+
+
+def _flush_subnormals(builder):
+    return _mode(builder, lambda old: builder.or_(old, I32(_FLUSH))) if X86 else I64(0)
+
+
+def _restore_mode(builder, mode):
+    if X86:
+        _mode(builder, lambda old: builder.trunc(mode, I32))
+
+
+flush_subnormals = _intrinsic(types.int64, (), _flush_subnormals)
+"""Count subnormal numbers as zero in this thread, and return the mode before."""
+
+restore_mode = _intrinsic(types.void, (types.int64,), _restore_mode)
+"""Return to a mode that `flush_subnormals` returned."""

@@ -1,0 +1,101 @@
+"""How arrays lie in memory on the CPU backend: aligned, padded to whole vectors, weights in panels."""
+
+from __future__ import annotations
+
+import numpy as np
+
+LINE = 64  # bytes of a cache line
+
+
+def aligned_zeros(count: int, dtype) -> np.ndarray:
+    """`count` zeros that start on a cache line and are never freed while the result lives."""
+    item = np.dtype(dtype).itemsize
+    raw = np.zeros(count * item + LINE, np.uint8)
+    start = -raw.ctypes.data % LINE
+    return raw[start : start + count * item].view(dtype)
+
+
+def padded(columns: int, lanes: int) -> int:
+    """Columns of whole vectors; what panels of `columns` columns hold."""
+    return -(-columns // lanes) * lanes
+
+
+class Matrix:
+    """A row-major buffer of `rows` x `columns` whose padding may be read and written.
+
+    Attributes
+    ----------
+    address, pitch : int
+        Where row 0 starts, and bytes from a row to the next: an odd number of cache lines, because
+        rows a power of two apart would fall into the same sets of the cache.
+    """
+
+    def __init__(self, rows: int, columns: int, dtype, lanes: int):
+        item = np.dtype(dtype).itemsize
+        pitch = padded(columns, lanes) * item
+        if pitch > LINE:
+            pitch = -(-pitch // LINE) * LINE
+            pitch += LINE if pitch // LINE % 2 == 0 else 0
+        self.pitch = pitch
+        whole_rows = padded(rows, 2 * lanes)
+        self._memory = aligned_zeros((whole_rows * pitch) // item, dtype)
+        self.address = self._memory.ctypes.data
+        self.array = self._memory.reshape(whole_rows, pitch // item)[:rows, :columns]
+
+
+class Panels:
+    """A weight matrix of k x n, in panels of two vectors of columns.
+
+    Attributes
+    ----------
+    count : int
+        Number of panels.
+    narrow : bool
+        Whether the last panel is one vector wide.
+    columns : int
+        n and its padding.
+    """
+
+    def __init__(self, k: int, n: int, dtype, lanes: int):
+        self.k, self.n, self.lanes = k, n, lanes
+        self.count = -(-n // (2 * lanes))
+        self.columns = padded(n, lanes)
+        self.narrow = self.columns % (2 * lanes) != 0
+        self._memory = aligned_zeros(k * self.columns, dtype)
+        self.address = self._memory.ctypes.data
+
+    def _views(self):
+        """(panel as k x width, its columns of the matrix), one after the other."""
+        nr, start = 2 * self.lanes, 0
+        for first in range(0, self.columns, nr):
+            width = min(nr, self.columns - first)
+            panel = self._memory[start : start + self.k * width].reshape(self.k, width)
+            start += self.k * width
+            yield panel[:, : self.n - first], slice(first, min(first + nr, self.n))
+
+    def store(self, matrix: np.ndarray) -> None:
+        """Take the values of a k x n matrix."""
+        for panel, columns in self._views():
+            panel[...] = matrix[:, columns]
+
+    def load(self) -> np.ndarray:
+        """The values as a k x n matrix."""
+        matrix = np.empty((self.k, self.n), self._memory.dtype)
+        for panel, columns in self._views():
+            matrix[:, columns] = panel
+        return matrix
+
+
+class Row(Panels):
+    """A bias: the one row of a matrix in panels."""
+
+    def __init__(self, n: int, dtype, lanes: int):
+        super().__init__(1, n, dtype, lanes)
+
+    def store(self, matrix: np.ndarray) -> None:
+        """Take the values of a vector of n."""
+        super().store(matrix[None, :])
+
+    def load(self) -> np.ndarray:
+        """The values as a vector of n."""
+        return super().load()[0]

@@ -1,0 +1,158 @@
+"""The team of threads that runs op tables, and how many there are.
+
+Workers are plain Python threads inside one compiled function that releases the GIL. After a job
+they look for the next one for about a tenth of a millisecond and then sleep on a semaphore, so that
+a loop of small calls pays no wake-up and an idle process uses no core.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import os
+import threading
+from pathlib import Path
+
+import numpy as np
+
+from .jit import compiled
+
+# The mailbox, in bytes: a generation that counts jobs, the job, the barrier, one block a worker.
+# Whatever one thread waits for while another writes has a cache line of its own.
+JOB = 64
+RAN = 192
+BARRIER = 256
+WORKER = 512
+WORKER_BYTES = 128
+PARKED = 0
+SEEN = 64
+SPINS = 1000
+
+_threads: int | None = None
+_lock = threading.RLock()
+
+
+def get_num_threads() -> int:
+    """Return the number of threads that kernels may use."""
+    return _threads or _default_threads()
+
+
+def set_num_threads(n: int) -> None:
+    """Set the number of threads that kernels may use.
+
+    Results do not depend on it.
+
+    Parameters
+    ----------
+    n : int
+        At least 1. The default is ``FUSEDNN_NUM_THREADS``, else the cores that the process may use
+        by affinity and by its control group's quota.
+
+    Raises
+    ------
+    ValueError
+        When n is not a positive integer.
+    """
+    global _threads
+    if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
+        raise ValueError(f"[set_num_threads] n is {n!r}; it must be an integer of at least 1.")
+    _threads = int(n)
+
+
+def _default_threads() -> int:
+    wanted = os.environ.get("FUSEDNN_NUM_THREADS", "")
+    if wanted:
+        if not wanted.isdigit() or int(wanted) < 1:
+            raise ValueError(
+                f"[threads] FUSEDNN_NUM_THREADS={wanted!r} must be an integer of at least 1."
+            )
+        return int(wanted)
+    affinity = getattr(os, "sched_getaffinity", None)
+    cores = len(affinity(0)) if affinity else os.cpu_count() or 1
+    return max(1, min(cores, _quota()))
+
+
+def _quota() -> int:
+    """Cores that the control group allows, rounded up."""
+    try:
+        limit, period = Path("/sys/fs/cgroup/cpu.max").read_text().split()
+        return -(-int(limit) // int(period))
+    except (OSError, ValueError):
+        return 1 << 30
+
+
+class Team:
+    """Up to `size` threads, the caller's among them."""
+
+    def __init__(self) -> None:
+        self._mailbox = np.zeros((WORKER + 1024 * WORKER_BYTES) // 8 + 8, np.int64)
+        base = self._mailbox.ctypes.data
+        self._address = base + (-base % 64)
+        self._ran = self._mailbox[(self._address - base + RAN) // 8 :][:1]
+        from . import kernels
+
+        run, serve, launch = (
+            kernel.address
+            for kernel in compiled([kernels.driver(name) for name in ("run", "serve", "launch")])
+        )
+        word = ctypes.c_int64
+        self._run_address = run
+        self._run = ctypes.CFUNCTYPE(None, *[word] * 10)(run)
+        self._serve = ctypes.CFUNCTYPE(None, *[word] * 3)(serve)
+        self._launch = ctypes.CFUNCTYPE(None, *[word] * 10)(launch)
+        self._wake: list[threading.Semaphore] = []
+        self._busy = threading.Lock()
+
+    def run(self, table, ops, first, last, workers, scalars=0, scalar_bytes=0, current=0) -> None:
+        """Run steps ``first`` to ``last`` of the op table at address `table`."""
+        with self._busy:
+            self._grow(workers)
+            arguments = (table, ops, first, last, workers, scalars, scalar_bytes, current)
+            self._launch(self._address, self._run_address, *arguments)
+            if not self._ran[0]:
+                for semaphore in self._wake[: workers - 1]:
+                    semaphore.release()
+                self._run(
+                    self._address, table, ops, first, last, 0, workers,
+                    scalars, scalar_bytes, current,
+                )  # fmt: skip
+
+    def _grow(self, workers: int) -> None:
+        while len(self._wake) < workers - 1:
+            worker = len(self._wake) + 1
+            block = (self._address - self._mailbox.ctypes.data + WORKER) // 8
+            block += worker * WORKER_BYTES // 8
+            self._mailbox[block + PARKED // 8] = 1
+            generation = self._mailbox[(self._address - self._mailbox.ctypes.data) // 8]
+            self._mailbox[block + SEEN // 8] = generation
+            semaphore = threading.Semaphore(0)
+            self._wake.append(semaphore)
+            name = f"fusednn-{worker}"
+            arguments = (worker, semaphore)
+            threading.Thread(target=self._work, args=arguments, name=name, daemon=True).start()
+
+    def _work(self, worker: int, semaphore: threading.Semaphore) -> None:
+        while True:
+            semaphore.acquire()
+            self._serve(self._address, self._run_address, worker)
+
+
+_team: Team | None = None
+
+
+def team() -> Team:
+    """Return this process' team; threads start when a job first wants them."""
+    global _team
+    with _lock:
+        if _team is None:
+            _team = Team()
+        return _team
+
+
+def _forget() -> None:
+    """After a fork the child has none of the threads: it starts with a new team and new locks."""
+    global _team, _lock
+    _team, _lock = None, threading.RLock()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forget)
