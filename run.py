@@ -46,7 +46,7 @@ def train(arguments: list[str]) -> int:
 
 def test(arguments: list[str]) -> int:
     """Run every check; pytest is the last, so that its summary closes the output."""
-    code = prepare("test")
+    code = prepare("datasets", "test")
     if code:
         return code
     lint_code = check_sources()
@@ -59,7 +59,7 @@ def lint(arguments: list[str]) -> int:
     if arguments:
         print("run.py: lint takes no arguments", file=sys.stderr)
         return 2
-    return prepare("test") or check_sources()
+    return prepare("datasets", "test") or check_sources()
 
 
 def check_sources() -> int:
@@ -74,26 +74,25 @@ def check_sources() -> int:
     return first_failure
 
 
-def prepare(extra: str) -> int:
-    """Install fusednn with `extra` into the virtual environment unless it is there already."""
+def prepare(*extras: str) -> int:
+    """Install fusednn with `extras` into the virtual environment unless it is there already."""
     stamp = VENV / "fusednn.json"
     home = {"root": str(ROOT), "python": sys.version}
     pyproject = sha256(PYPROJECT.read_bytes()).hexdigest()
     found = json.loads(stamp.read_text()) if stamp.is_file() else {}
-    kept = found.get("extras", []) if found.get("pyproject") == pyproject else []
     same_home = found.get("home") == home
-    if same_home and extra in kept:
+    kept = found["extras"] if same_home and found["pyproject"] == pyproject else []
+    if same_home and set(extras) <= set(kept):
         return 0
-    print(f"run.py: installing fusednn[{extra}] into {VENV.name}", flush=True)
-    code = 0
-    if not same_home:
-        code = run(sys.executable, "-m", "venv", "--clear", str(VENV))
+    wanted = ",".join(extras)
+    print(f"run.py: installing fusednn[{wanted}] into {VENV.name}", flush=True)
     stamp.unlink(missing_ok=True)  # an installation that is cut short is done again
+    code = 0 if same_home else run(sys.executable, "-m", "venv", "--clear", str(VENV))
     pip = ["-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
-    code = code or run(venv("python"), *pip, "--editable", f".[{extra}]", cwd=ROOT)
+    code = code or run(venv("python"), *pip, "--editable", f".[{wanted}]", cwd=ROOT)
     if not code:
-        extras = sorted({extra, *kept}) if same_home else [extra]
-        stamp.write_text(json.dumps({"home": home, "pyproject": pyproject, "extras": extras}))
+        state = {"home": home, "pyproject": pyproject, "extras": sorted({*kept, *extras})}
+        stamp.write_text(json.dumps(state))
     return code
 
 
