@@ -88,11 +88,11 @@ class Team:
         base = self._mailbox.ctypes.data
         self._address = base + (-base % 64)
         self._ran = self._mailbox[(self._address - base + RAN) // 8 :][:1]
-        from . import kernels
+        from . import catalog
 
         run, serve, launch = (
             kernel.address
-            for kernel in compiled([kernels.driver(name) for name in ("run", "serve", "launch")])
+            for kernel in compiled([catalog.driver(name) for name in ("run", "serve", "launch")])
         )
         word = ctypes.c_int64
         self._run_address = run

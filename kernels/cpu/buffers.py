@@ -1,0 +1,71 @@
+"""The named buffers of a network on the CPU backend."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ..program import Network
+from .isa import ISA
+from .layout import Matrix, Panels, Row, aligned_zeros
+
+
+class Buffers:
+    """Parameters and states, and the activations of a batch, made when they are first named."""
+
+    def __init__(self, network: Network, states: tuple[str, ...], isa: ISA):
+        self.network, self.states, self.isa = network, states, isa
+        self.lanes = isa.lanes(network.dtype)
+        self.rows = 0
+        self._scratch = aligned_zeros(0, np.uint8)
+        self._matrices: dict[str, Matrix] = {}
+        self._vectors: dict[str, np.ndarray] = {}
+        self.parameters: dict[str, Panels] = {}
+        for name, shape in zip(network.parameter_names(), network.shapes, strict=True):
+            for full in (name, *(f"{name}.{state}" for state in states)):
+                self.parameters[full] = (
+                    Panels(*shape, network.dtype, self.lanes)
+                    if len(shape) == 2
+                    else Row(*shape, network.dtype, self.lanes)
+                )
+
+    def reserve(self, rows: int) -> bool:
+        """Make room for batches of `rows` rows; True if that moved the activations."""
+        if rows <= self.rows:
+            return False
+        self.rows = rows
+        self._matrices, self._vectors = {}, {}
+        return True
+
+    def matrix(self, name: str) -> Matrix:
+        """Buffer x, t, z1, dy2, m1, ... of the batch."""
+        if name not in self._matrices:
+            columns = self._columns(name)
+            self._matrices[name] = Matrix(self.rows, columns, self.network.dtype, self.lanes)
+        return self._matrices[name]
+
+    def vector(self, name: str, dtype=None, count: int | None = None) -> np.ndarray:
+        """A buffer of one number a row, or of `count` numbers."""
+        if name not in self._vectors:
+            dtype = dtype or self.network.dtype
+            self._vectors[name] = aligned_zeros(count or self.rows + self.lanes, dtype)
+        return self._vectors[name]
+
+    def scratch(self, size: int) -> np.ndarray:
+        """At least `size` bytes that hold nothing from one op to the next."""
+        if self._scratch.nbytes < size:
+            self._scratch = aligned_zeros(size, np.uint8)
+        return self._scratch
+
+    def _columns(self, name: str) -> int:
+        widths = self.network.widths
+        if name == "x":
+            return widths[0]
+        if name == "t":
+            return widths[-1]
+        return widths[int(name.lstrip("dzymo"))]
+
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copies of all buffers by name, without their padding."""
+        found = {name: matrix.array.copy() for name, matrix in self._matrices.items()}
+        found |= {name: vector[: self.rows].copy() for name, vector in self._vectors.items()}
+        return found | {name: panels.load() for name, panels in self.parameters.items()}
