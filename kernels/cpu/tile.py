@@ -30,9 +30,9 @@ COLUMNS = "columns"
 def tile(dtype: str, order: str, rows: int, vectors: int) -> Kernel:
     """The micro-kernel for `rows` rows and a panel `vectors` vectors wide.
 
-    Its arguments are ``(chunks, k, a, a_stride, a_jump, b, c, c_stride, accumulate)``, addresses
-    and strides in bytes: it runs over `chunks` pieces of `k` steps each; from one piece to the next
-    `a` moves by `a_jump`, while `b` simply goes on.
+    Its arguments are ``(chunks, k, a, a_stride, a_jump, b, b_stride, c, c_stride, accumulate)``,
+    addresses and strides in bytes: it runs over `chunks` pieces of `k` steps each; from one piece
+    to the next `a` moves by `a_jump`, while `b` simply goes on.
     """
     return Kernel(
         f"tile {dtype} {order} {rows}x{vectors}",
@@ -44,20 +44,20 @@ class _Tile:
     def __init__(self, dtype: str, order: str, rows: int, vectors: int, isa: ISA):
         self.order, self.rows, self.vectors, self.isa = order, rows, vectors, isa
         self.module = ir.Module(ENTRY)
-        function = ir.Function(self.module, ir.FunctionType(VOID, [I64] * 9), ENTRY)
+        function = ir.Function(self.module, ir.FunctionType(VOID, [I64] * 10), ENTRY)
         function.attributes.add("nounwind")
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.memory = Memory(self.builder, dtype, isa)
         self._emit(*function.args)
 
-    def _emit(self, chunks, k, a, stride, jump, b, c, c_stride, accumulate):
+    def _emit(self, chunks, k, a, stride, jump, b, b_stride, c, c_stride, accumulate):
         bd = self.builder
         a, b, c = (bd.inttoptr(p, PTR) for p in (a, b, c))
         acc = self._start(c, c_stride, accumulate)
 
         def chunk(_, state):
             a, *rest = state
-            _, *rest = self._steps(k, stride, [a, *rest])
+            _, *rest = self._steps(k, stride, b_stride, [a, *rest])
             return [bd.gep(a, [jump]), *rest]
 
         _, _, *acc = loop(bd, chunks, 1, [a, b, *acc], chunk)
@@ -85,7 +85,7 @@ class _Tile:
             acc.append(phi)
         return acc
 
-    def _steps(self, count, stride, state):
+    def _steps(self, count, stride, b_stride, state):
         """`count` steps of k. Unrolling gains nothing here and costs LLVM registers: it spills."""
         bd, vectors = self.builder, self.vectors
         a, b, *acc = state
@@ -117,7 +117,7 @@ class _Tile:
                     acc[c] = self._fma(factor, columns[j], acc[c])
             onward = I64(self.memory.size) if by_rows else stride
             bases = [bd.gep(p, [onward]) for p in bases]
-            return [*bases, bd.gep(b, [I64(vectors * self.isa.vector_bytes)]), *acc]
+            return [*bases, bd.gep(b, [b_stride]), *acc]
 
         a, *state = loop(bd, count, 1, [*bases, b, *acc], step)
         return [a, *state[n - 1 :]]

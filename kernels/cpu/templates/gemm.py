@@ -49,7 +49,7 @@ def forward(s: Simd):
                             out = c + i * c_pitch + p * wide
                             call(
                                 word(table + 8 * n), 1, steps, x + i * a_pitch + k0 * size,
-                                a_pitch, 0, w + p * k * wide + k0 * width, out, c_pitch, k0,
+                                a_pitch, 0, w + p * k * wide + k0 * width, width, out, c_pitch, k0,
                             )  # fmt: skip
                             if k0 + kc >= k:
                                 call(
@@ -113,13 +113,13 @@ def input_gradient(s: Simd):
                         if count > 0:
                             call(
                                 word(table + 8 * mr), count, nr, w + p * k * wide + i * wide,
-                                wide, k * wide, b, out, width, p,
+                                wide, k * wide, b, width, out, width, p,
                             )  # fmt: skip
                         if ends:
                             call(
                                 word(table + 8 * mr), 1, rest,
                                 w + whole * k * wide + i * rest_width, rest_width, 0,
-                                b + count * nr * width, out, width, whole,
+                                b + count * nr * width, width, out, width, whole,
                             )  # fmt: skip
                         i += mr
             for q in range(batches):
@@ -194,7 +194,7 @@ def weight_gradient(s: Simd):
                             prefetch(base + line)
                     call(
                         word(table + 8 * n), 1, m, a + i * size, x_pitch, 0,
-                        packed + (p - p0) * m * wide, gradient, width, 0,
+                        packed + (p - p0) * m * wide, width, gradient, width, 0,
                     )  # fmt: skip
                     call(
                         rule, operands, 0, 1, offset // size, n * width // size, gradient, 0
