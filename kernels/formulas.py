@@ -12,8 +12,20 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from .vocabulary import (
-    abs, exp, fast_divide, fast_sqrt, fma, log, log1p, maximum, minimum, sqrt, tanh, where,
-)  # fmt: skip
+    abs,
+    exp,
+    expm1,
+    fast_divide,
+    fast_sqrt,
+    fma,
+    log,
+    log1p,
+    maximum,
+    minimum,
+    sqrt,
+    tanh,
+    where,
+)
 
 
 @dataclass(frozen=True)
@@ -110,8 +122,6 @@ def _silu_derivative(x):
 
 
 def _elu(x):
-    from .vocabulary import expm1
-
     return where(x > 0, x, expm1(minimum(x, 0.0)))
 
 

@@ -18,7 +18,7 @@ __all__ = [
 
 
 class Symbol:
-    """A value inside a backend's code; its operators and `emit` append code instead of computing."""
+    """A value inside a backend's code: operators and `emit` append code instead of computing."""
 
     def emit(self, word: str, *operands: Any) -> Any:
         """Append the code of one vocabulary word applied to `operands` and return its symbol."""
@@ -37,8 +37,8 @@ class Symbol:
     def __ge__(self, other): return self.emit("ge", self, other)  # noqa: E704
     def __lt__(self, other): return self.emit("lt", self, other)  # noqa: E704
     def __le__(self, other): return self.emit("le", self, other)  # noqa: E704
-    def __eq__(self, other): return self.emit("eq", self, other)  # type: ignore[override]  # noqa: E704
-    def __ne__(self, other): return self.emit("ne", self, other)  # type: ignore[override]  # noqa: E704
+    def __eq__(self, other): return self.emit("eq", self, other)  # noqa: E704
+    def __ne__(self, other): return self.emit("ne", self, other)  # noqa: E704
 
     __hash__ = object.__hash__
 

@@ -21,7 +21,7 @@ def loop(
     state: Sequence[ir.Value],
     body: Callable[[ir.Value, list], Sequence[ir.Value]],
 ) -> list[ir.Value]:
-    """Run ``state = body(i, state)`` for i in ``range(0, count, step)`` and return the last state."""
+    """Run ``state = body(i, state)`` for i in ``range(0, count, step)``; return the last state."""
     before = builder.basic_block
     turn, done = builder.append_basic_block("loop"), builder.append_basic_block("done")
     builder.cbranch(builder.icmp_signed(">", count, I64(0)), turn, done)

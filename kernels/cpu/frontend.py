@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import cache
 from inspect import signature
+from typing import Any
 
 from llvmlite import ir
 from numba.core import types
@@ -32,7 +33,9 @@ def _contexts(isa: ISA):
     typing = cpu_target.typing_context
     typing.refresh()
     codegen = type("_CodegenFor", (_Codegen,), {"isa": isa})
-    target = cpu_target.target_context.subtarget(_internal_codegen=codegen("fusednn"), aot_mode=True)
+    target = cpu_target.target_context.subtarget(
+        _internal_codegen=codegen("fusednn"), aot_mode=True
+    )
     target.refresh()
     return typing, target
 
@@ -48,7 +51,7 @@ def compile_function(function, isa: ISA) -> bytes:
     typing, target = _contexts(isa)
     names = list(signature(function).parameters)
     count = len(names)
-    flags = Flags()
+    flags: Any = Flags()  # its options are made at run time
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     flags.no_compile = True
     flags.nrt = False

@@ -1,4 +1,4 @@
-"""Instruction sets as data: what a CPU backend kernel may assume about the machine it is compiled for."""
+"""Instruction sets as data: what a CPU kernel may assume about the machine it is compiled for."""
 
 from __future__ import annotations
 

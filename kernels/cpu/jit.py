@@ -43,7 +43,7 @@ class Kernel:
     Attributes
     ----------
     name : str
-        Identifies the function among all of this version's kernels: template, formula, dtype, sizes.
+        Identifies the function among all of this version's: template, formula, dtype, sizes.
     build : callable
         ``build(isa)`` returns a module that defines `ENTRY` (`llvmlite.ir.Module`), or a Python
         function of integers that Numba compiles. A function whose first parameters are ``step,
@@ -121,7 +121,7 @@ def _compile(source, isa: ISA) -> bytes:
     else:
         from .frontend import compile_function
 
-        names = list(signature(source).parameters)  # type: ignore[arg-type]
+        names = list(signature(source).parameters)
         code = compile_function(source, isa)
     return " ".join(names).encode() + b"\n" + code
 

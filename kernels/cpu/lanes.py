@@ -72,6 +72,11 @@ class Lanes(Symbol):
         return self.value.type.element
 
     @property
+    def is_mask(self) -> bool:
+        """Whether the lanes are truth values."""
+        return self.element == ir.IntType(1)
+
+    @property
     def bits(self) -> int:
         """Width of a float lane: 32 or 64."""
         return 32 if isinstance(self.real, ir.FloatType) else 64
@@ -136,9 +141,8 @@ class Lanes(Symbol):
         function = intrinsic(
             self.builder.module, f"{name}.{suffix}", vector, *[vector] * (1 + len(others))
         )
-        return self.new(
-            self.builder.call(function, [self.value, *(self._lift(o, self.element) for o in others)])
-        )
+        arguments = [self.value, *(self._lift(o, self.element) for o in others)]
+        return self.new(self.builder.call(function, arguments))
 
     # -- the vocabulary ---------------------------------------------------------------------------
 
@@ -147,10 +151,8 @@ class Lanes(Symbol):
         lower = getattr(self, f"_{word}", None)
         if lower is not None:
             return lower(*operands)
-        element = next(
-            (o.element for o in operands if isinstance(o, Lanes) and o.element.intrinsic_name != "i1"),
-            self.real,
-        )
+        numbers = [o for o in operands if isinstance(o, Lanes) and not o.is_mask]
+        element = numbers[0].element if numbers else self.real
         values = [self._lift(o, element) for o in operands]
         if word in _COMPARE:
             return self.new(self._compare(word, *values))

@@ -1,4 +1,4 @@
-"""How arrays lie in memory on the CPU backend: aligned, padded to whole vectors, weights in panels."""
+"""How arrays lie in the CPU backend's memory: aligned, in whole vectors, weights in panels."""
 
 from __future__ import annotations
 

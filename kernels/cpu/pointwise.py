@@ -42,11 +42,12 @@ class Pointwise:
     def kernel(self, dtype: str) -> Kernel:
         """The function ``(operands, row, rows, column, columns, first, first_stride)``.
 
-        It works on the block of `rows` x `columns` elements at (`row`, `column`). The first input is
-        the block at address `first`; the address, row stride and element stride of the others lie in
-        the table `operands`, as `operands` lays it out. A row stride of 0 repeats one row.
+        It works on the block of `rows` x `columns` elements at (`row`, `column`). The first input
+        is the block at address `first`; where the others start, and their row strides, is in the
+        table that `operands` makes. A row stride of 0 repeats one row.
         """
-        name = f"pointwise {self.name} {dtype} {self.inputs} {self.scalars} {self.outputs} {self.sums}"
+        counts = f"{self.inputs} {self.scalars} {self.outputs} {self.sums}"
+        name = f"pointwise {self.name} {dtype} {counts}"
         return Kernel(name, lambda isa: _module(self, dtype, isa))
 
 

@@ -226,7 +226,8 @@ class Simd:
 
         def some(builder, address, count):
             pointer = _pointer(builder, address, vectors)
-            name = f"llvm.masked.load.v{lanes}{source.kind[0].replace('u', 'i')}{8 * source.itemsize}.p0"
+            kind = "f" if source.kind == "f" else "i"
+            name = f"llvm.masked.load.v{lanes}{kind}{8 * source.itemsize}.p0"
             masks = ir.VectorType(ir.IntType(1), lanes)
             function = llvm(builder.module, name, vectors, pointer.type, I32, masks, vectors)
             lane = ir.Constant(ir.VectorType(I64, lanes), list(range(lanes)))

@@ -5,12 +5,18 @@ An op table is an array of records; a record holds the op's address and then its
 """
 
 from ..simd import (
-    atomic_add, atomic_load, atomic_store, call, flush_subnormals, pause, put_word, restore_mode,
-    sched_yield, word,
-)  # fmt: skip
-from ..team import (
-    BARRIER, JOB, PARKED, RAN, SEEN, SPINS, WORKER, WORKER_BYTES,
-)  # fmt: skip
+    atomic_add,
+    atomic_load,
+    atomic_store,
+    call,
+    flush_subnormals,
+    pause,
+    put_word,
+    restore_mode,
+    sched_yield,
+    word,
+)
+from ..team import BARRIER, JOB, PARKED, RAN, SEEN, SPINS, WORKER, WORKER_BYTES
 
 
 def run():

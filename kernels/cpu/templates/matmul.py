@@ -63,27 +63,25 @@ def matmul(s: Simd):
                                 else:
                                     for r in range(min(lanes, steps - q)):
                                         store(out + r * width, zero())
-                                        for l in range(min(lanes, columns - j)):
+                                        for x in range(min(lanes, columns - j)):
                                             copy(
-                                                at + l * b_stride + r * size,
-                                                out + r * width + l * size,
+                                                at + x * b_stride + r * size,
+                                                out + r * width + x * size,
                                             )
                 for i0 in range(i_first, i_last, mc):
                     rows = min(mc, i_last - i0)
-                    x, x_stride, x_row = (
-                        a + i0 * a_row + k0 * a_column, a_stride, a_row,
-                    )  # fmt: skip
+                    base, stride, row_stride = a + i0 * a_row + k0 * a_column, a_stride, a_row
                     if copy_a:
                         lines, length = (rows, steps) if by_rows else (steps, rows)
                         pitch = (kc if by_rows else mc) * size + 64
                         for q in range(lines):
                             for j in range(0, length, lanes):
-                                at, out = x + q * a_stride + j * size, block + q * pitch + j * size
+                                at, out = base + q * a_stride + j * size, block + q * pitch + j * size
                                 if length - j >= lanes:
                                     store(out, load(at))
                                 else:
                                     store_first(out, load_first(at, length - j), length - j)
-                        x, x_stride, x_row = block, pitch, pitch if by_rows else size
+                        base, stride, row_stride = block, pitch, pitch if by_rows else size
                     for p in range(p0, p1):
                         columns = min(nr, n - p * nr)
                         width, table, limit = wide, tiles, most
@@ -110,7 +108,7 @@ def matmul(s: Simd):
                                         )
                                         store(edge + r * width + j * size, row)
                             call(
-                                word(table + 8 * mr), 1, steps, x + i * x_row, x_stride, 0,
+                                word(table + 8 * mr), 1, steps, base + i * row_stride, stride, 0,
                                 from_b, from_stride, out, out_pitch, k0,
                             )  # fmt: skip
                             if partial:

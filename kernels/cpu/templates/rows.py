@@ -5,7 +5,7 @@ from ..simd import Simd, call, put_word, word
 
 def gather(s: Simd, source):
     """Rows of a data set, in the order of `order`, converted into a batch."""
-    bytes_, size, lanes = s.bytes, s.size, s.lanes
+    size, lanes = s.size, s.lanes
     load, load_first = s.convert(source), s.convert(source, partial=True)
     store, store_first = s.store, s.store_first
     item = source.itemsize
@@ -40,22 +40,23 @@ def gather_labels(s: Simd):
 
 def collect(s: Simd):
     """Row values of a batch to their place in the history of a call."""
-    copy = s.copy
+    copy, size = s.copy, s.size
 
     def kernel(step, worker, workers, values, batch, m, out):
         if worker == 0:
-            to = out + step * batch * s_size
+            to = out + step * batch * size
             for i in range(m):
-                copy(values + i * s_size, to + i * s_size)
+                copy(values + i * size, to + i * size)
 
-    s_size = s.size
     return kernel
 
 
 def over_rows(s: Simd):
     """A `Pointwise` kernel over the rows of a matrix, shared between the workers."""
 
-    def kernel(step, worker, workers, m, columns, first, first_step, first_pitch, formula, operands):
+    def kernel(
+        step, worker, workers, m, columns, first, first_step, first_pitch, formula, operands
+    ):  # fmt: skip
         i = m * worker // workers
         rows = m * (worker + 1) // workers - i
         if rows > 0:
@@ -124,7 +125,7 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool):
     from ...vocabulary import exp, log, maximum
 
     lanes, size = s.lanes, s.size
-    load, load_first, store_first, first = s.load, s.load_first, s.store_first, s.first
+    load_first, store_first, first = s.load_first, s.store_first, s.first
     largest, total, start, zero = s.max, s.sum, s.constant(float("-inf")), s.constant(0.0)
     greater = s.formula(maximum, 2)
     power = s.formula(lambda z, top: exp(z - top), 2)
@@ -134,7 +135,7 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool):
     share = s.formula(lambda scale, mass: scale / mass, 2)
     minus_product = s.formula(lambda e, f, t, scale: e * f - t * scale, 4)
     entropy = s.formula(lambda mass, top: log(mass) + top, 2)
-    one = s.constant(1.0)
+    one, unless_zero = s.constant(1.0), s.formula(_unless_zero, 2)
     keep, broadcast, first_equal = s.where_first, s.broadcast, s.first_equal
 
     def kernel(
@@ -180,7 +181,7 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool):
                     most = greater(most, keep(t, n - j, start()))
                     # A probability of 0 says nothing of its logit, which may be infinite.
                     term = multiply(t, subtract(level, load_first(row + j * size, n - j)))
-                    loss = add(loss, s_nonzero(t, term))
+                    loss = add(loss, unless_zero(t, term))
                 loss, most, weight = total(loss), largest(most), total(weight)
                 label = n
                 for j in range(0, n, lanes):
@@ -198,8 +199,6 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool):
                         store_first(out + j * size, e, n - j)
             store_first(values + i * size, loss, 1)
             store_first(hits + i * size, one() if guess == label else zero(), 1)
-
-    s_nonzero = s.formula(_unless_zero, 2)
     return kernel
 
 
