@@ -1,0 +1,190 @@
+"""What weights start as.
+
+Scaled initializers follow Glorot & Bengio 2010, He et al. 2015 and LeCun et al. 1998, with normal
+distributions cut off at two standard deviations, as in Keras.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from . import checks
+from .utils import generator
+
+
+class Initializer:
+    """Answers ``initializer(shape, dtype)`` with an array.
+
+    Parameters
+    ----------
+    seed : int, optional
+        With one, every call draws the same numbers; without, they come from the generator that
+        `nn.utils.set_random_seed` seeds.
+    """
+
+    def __init__(self, seed: int | None = None):
+        self.seed = seed
+
+    def __call__(self, shape: tuple[int, ...], dtype: str = "float32") -> np.ndarray:
+        """An array of that shape."""
+        rng = generator() if self.seed is None else np.random.default_rng(self.seed)
+        return np.asarray(self.draw(rng, tuple(shape)), dtype)
+
+    def draw(self, rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+        """Float64 numbers of that shape; what a subclass defines."""
+        raise TypeError(f"[{type(self).__name__}] an initializer defines draw(rng, shape).")
+
+
+class Constant(Initializer):
+    """`value` everywhere."""
+
+    def __init__(self, value: float = 0.0):
+        super().__init__()
+        self.value = value
+
+    def draw(self, rng, shape):
+        """`value` everywhere."""
+        return np.full(shape, self.value, np.float64)
+
+
+class Zeros(Constant):
+    """0 everywhere."""
+
+    def __init__(self):
+        super().__init__(0.0)
+
+
+class Ones(Constant):
+    """1 everywhere."""
+
+    def __init__(self):
+        super().__init__(1.0)
+
+
+class RandomNormal(Initializer):
+    """Normal numbers."""
+
+    def __init__(self, mean: float = 0.0, stddev: float = 0.05, seed: int | None = None):
+        super().__init__(seed)
+        self.mean, self.stddev = mean, stddev
+
+    def draw(self, rng, shape):
+        """Normal numbers."""
+        return rng.normal(self.mean, self.stddev, shape)
+
+
+class TruncatedNormal(RandomNormal):
+    """Normal numbers, drawn anew where they are more than two `stddev` from the mean."""
+
+    def draw(self, rng, shape):
+        """Normal numbers within two standard deviations."""
+        return self.mean + self.stddev * _truncated_normal(rng, shape)
+
+
+class RandomUniform(Initializer):
+    """Uniform numbers in ``[minval, maxval)``."""
+
+    def __init__(self, minval: float = -0.05, maxval: float = 0.05, seed: int | None = None):
+        super().__init__(seed)
+        self.minval, self.maxval = minval, maxval
+
+    def draw(self, rng, shape):
+        """Uniform numbers."""
+        return rng.uniform(self.minval, self.maxval, shape)
+
+
+class VarianceScaling(Initializer):
+    """Numbers of variance ``scale / n`` with n the inputs, the outputs or their mean.
+
+    Parameters
+    ----------
+    scale : float
+    mode : {"fan_in", "fan_out", "fan_avg"}
+    distribution : {"uniform", "truncated_normal"}
+    seed : int, optional
+    """
+
+    MODES = ("fan_in", "fan_out", "fan_avg")
+    DISTRIBUTIONS = ("uniform", "truncated_normal")
+
+    def __init__(
+        self,
+        scale: float = 1.0,
+        mode: str = "fan_in",
+        distribution: str = "truncated_normal",
+        seed: int | None = None,
+    ):
+        super().__init__(seed)
+        if mode not in self.MODES:
+            raise checks.unknown("VarianceScaling", "mode", mode, self.MODES)
+        if distribution not in self.DISTRIBUTIONS:
+            raise checks.unknown(
+                "VarianceScaling", "distribution", distribution, self.DISTRIBUTIONS
+            )
+        self.scale, self.mode, self.distribution = scale, mode, distribution
+
+    def draw(self, rng, shape):
+        """Numbers of the wanted variance for a weight of shape (inputs, outputs)."""
+        inputs, outputs = (shape[0], shape[-1]) if shape else (1, 1)
+        fans = {"fan_in": inputs, "fan_out": outputs, "fan_avg": (inputs + outputs) / 2}
+        variance = self.scale / max(1.0, fans[self.mode])
+        if self.distribution == "uniform":
+            limit = np.sqrt(3 * variance)
+            return rng.uniform(-limit, limit, shape)
+        return np.sqrt(variance) / TRUNCATED_DEVIATION * _truncated_normal(rng, shape)
+
+
+TRUNCATED_DEVIATION = 0.87962566103423978
+"""Standard deviation of a standard normal number that is known to lie within [-2, 2]."""
+
+
+def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    found = rng.standard_normal(shape)
+    while (outside := np.abs(found) > 2).any():
+        found[outside] = rng.standard_normal(np.count_nonzero(outside))
+    return found
+
+
+def _scaled(name: str, scale: float, mode: str, distribution: str) -> type[VarianceScaling]:
+    def __init__(self, seed: int | None = None):
+        VarianceScaling.__init__(self, scale, mode, distribution, seed)
+
+    text = f"Variance ``{scale:g} / {mode}``, {distribution.replace('_', ' ')}."
+    return type(name, (VarianceScaling,), {"__init__": __init__, "__doc__": text})
+
+
+GlorotUniform = _scaled("GlorotUniform", 1.0, "fan_avg", "uniform")
+GlorotNormal = _scaled("GlorotNormal", 1.0, "fan_avg", "truncated_normal")
+HeUniform = _scaled("HeUniform", 2.0, "fan_in", "uniform")
+HeNormal = _scaled("HeNormal", 2.0, "fan_in", "truncated_normal")
+LecunUniform = _scaled("LecunUniform", 1.0, "fan_in", "uniform")
+LecunNormal = _scaled("LecunNormal", 1.0, "fan_in", "truncated_normal")
+
+INITIALIZERS: dict[str, type[Initializer]] = {
+    "zeros": Zeros,
+    "ones": Ones,
+    "constant": Constant,
+    "random_normal": RandomNormal,
+    "random_uniform": RandomUniform,
+    "truncated_normal": TruncatedNormal,
+    "variance_scaling": VarianceScaling,
+    "glorot_uniform": GlorotUniform,
+    "glorot_normal": GlorotNormal,
+    "he_uniform": HeUniform,
+    "he_normal": HeNormal,
+    "lecun_uniform": LecunUniform,
+    "lecun_normal": LecunNormal,
+}
+
+
+def get(identifier: Any) -> Initializer:
+    """The initializer of that name, class or object; a function of (shape, dtype) is one too."""
+    if isinstance(identifier, str) and identifier in INITIALIZERS:
+        return INITIALIZERS[identifier]()
+    if isinstance(identifier, type) and issubclass(identifier, Initializer):
+        return identifier()
+    if callable(identifier):
+        return identifier  # type: ignore[return-value]
+    raise checks.unknown("initializers", "initializer", identifier, INITIALIZERS)
