@@ -223,6 +223,8 @@ def _judge(network: Network, objective: Objective, *, gradient: bool):
 
 
 def _activation_backward(i: int, layer: Dense) -> Call:
+    if layer.activation == SOFTMAX:
+        return Call("softmax_backward", (f"dy{i}", f"y{i}"), (f"dz{i}",))
     saved = f"{'z' if ACTIVATIONS[layer.activation].saves == 'x' else 'y'}{i}"
     options = {"formula": layer.activation}
     return Call("activation_backward", (f"dy{i}", saved), (f"dz{i}",), options)

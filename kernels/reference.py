@@ -101,6 +101,10 @@ def _softmax(call, z):
     return (e / e.sum(axis=1, keepdims=True),)
 
 
+def _softmax_backward(call, dy, y):
+    return (y * (dy - (dy * y).sum(axis=1, keepdims=True)),)
+
+
 def _loss(call, prediction, t):
     loss = LOSSES[call.options["formula"]]
     value = loss.value(prediction, t).mean(axis=1)
@@ -134,6 +138,7 @@ OPS: dict[str, Callable[..., Sequence[np.ndarray]]] = {
     "linear": _linear,
     "activation": _activation,
     "softmax": _softmax,
+    "softmax_backward": _softmax_backward,
     "multiply": lambda call, a, b: (a * b,),
     "loss": _loss,
     "cross_entropy": _cross_entropy,

@@ -26,3 +26,13 @@ def data_dir():
     if not folder.is_dir():
         pytest.skip("no Fashion-MNIST files beside the checkout")
     return folder.resolve()
+
+
+@pytest.fixture
+def threads():
+    """Lets a test set the number of threads; puts it back."""
+    from fusednn.kernels.cpu import team
+
+    before = team.get_num_threads()
+    yield
+    team.set_num_threads(before)

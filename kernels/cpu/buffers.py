@@ -6,7 +6,7 @@ import numpy as np
 
 from ..program import Network
 from .isa import ISA
-from .layout import Matrix, Panels, Row, aligned_zeros
+from .layout import Matrix, Panels, aligned_zeros, parameter
 
 
 class Buffers:
@@ -22,11 +22,7 @@ class Buffers:
         self.parameters: dict[str, Panels] = {}
         for name, shape in zip(network.parameter_names(), network.shapes, strict=True):
             for full in (name, *(f"{name}.{state}" for state in states)):
-                self.parameters[full] = (
-                    Panels(*shape, network.dtype, self.lanes)
-                    if len(shape) == 2
-                    else Row(*shape, network.dtype, self.lanes)
-                )
+                self.parameters[full] = parameter(shape, network.dtype, self.lanes)
 
     def reserve(self, rows: int) -> bool:
         """Make room for batches of `rows` rows; True if that moved the activations."""

@@ -67,7 +67,7 @@ def compiled(kernels: Iterable[Kernel]) -> list[Compiled]:
     with _lock:
         missing = {k.name: k for k in kernels if _key(k) not in _compiled}
         found = {name: _read(_path(kernel)) for name, kernel in missing.items()}
-        fresh = [kernel for name, kernel in missing.items() if found[name] is None]
+        fresh = [kernel for name, kernel in missing.items() if not found[name]]
         if fresh:
             found |= _compile_all(fresh)
         for name, kernel in missing.items():
@@ -203,14 +203,14 @@ def _user_cache() -> Path:
     return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache")
 
 
-def _read(path: Path) -> bytes | None:
-    """The object at `path`, or None when it is absent or was not written to its end."""
+def _read(path: Path) -> bytes:
+    """The object at `path`, or nothing when it is absent or was not written to its end."""
     try:
         content = path.read_bytes()
     except OSError:
-        return None
+        return b""
     digest, code = content[:32], content[32:]
-    return code if hashlib.sha256(code).digest() == digest else None
+    return code if hashlib.sha256(code).digest() == digest else b""
 
 
 def _write(path: Path, code: bytes) -> None:

@@ -99,3 +99,10 @@ class Row(Panels):
     def load(self) -> np.ndarray:
         """The values as a vector of n."""
         return super().load()[0]
+
+
+def parameter(shape: tuple[int, ...], dtype, lanes: int) -> Panels:
+    """Zeros in the layout of a weight matrix or of a bias."""
+    if len(shape) == 1:
+        return Row(shape[0], dtype, lanes)
+    return Panels(shape[0], shape[1], dtype, lanes)

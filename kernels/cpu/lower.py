@@ -172,6 +172,15 @@ class Lowering:
             n=z.array.shape[1], y=y.address, y_pitch=y.pitch,
         )  # fmt: skip
 
+    def _softmax_backward(self, call: Call) -> None:
+        dy, y = (self.buffers.matrix(name) for name in call.reads)
+        dz = self.buffers.matrix(call.writes[0])
+        self.plan.add(
+            catalog.op("rows", "softmax_backward", self.dtype), dy=dy.address, dy_pitch=dy.pitch,
+            y=y.address, y_pitch=y.pitch, m=self.rows, n=y.array.shape[1],
+            dz=dz.address, dz_pitch=dz.pitch,
+        )  # fmt: skip
+
     # -- loss and metrics -------------------------------------------------------------------------
 
     def _cross_entropy(self, call: Call) -> None:

@@ -76,7 +76,8 @@ def matmul(s: Simd):
                         pitch = (kc if by_rows else mc) * size + 64
                         for q in range(lines):
                             for j in range(0, length, lanes):
-                                at, out = base + q * a_stride + j * size, block + q * pitch + j * size
+                                at = base + q * a_stride + j * size
+                                out = block + q * pitch + j * size
                                 if length - j >= lanes:
                                     store(out, load(at))
                                 else:

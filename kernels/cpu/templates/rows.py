@@ -116,6 +116,29 @@ def softmax(s: Simd):
     return kernel
 
 
+def softmax_backward(s: Simd):
+    """``dz = y (dy - sum(dy y))``, row by row."""
+    lanes, size = s.lanes, s.size
+    load_first, store_first, total, zero = s.load_first, s.store_first, s.sum, s.constant(0.0)
+    multiply_add = s.formula(lambda a, b, c: a * b + c, 3)
+    backward = s.formula(lambda dy, y, mean: y * (dy - mean), 3)
+
+    def kernel(step, worker, workers, dy, dy_pitch, y, y_pitch, m, n, dz, dz_pitch):
+        for i in range(m * worker // workers, m * (worker + 1) // workers):
+            a, b, out = dy + i * dy_pitch, y + i * y_pitch, dz + i * dz_pitch
+            mean = zero()
+            for j in range(0, n, lanes):
+                at = j * size
+                mean = multiply_add(load_first(a + at, n - j), load_first(b + at, n - j), mean)
+            mean = total(mean)
+            for j in range(0, n, lanes):
+                at = j * size
+                value = backward(load_first(a + at, n - j), load_first(b + at, n - j), mean)
+                store_first(out + at, value, n - j)
+
+    return kernel
+
+
 def cross_entropy(s: Simd, sparse: bool, gradient: bool):
     """Softmax and cross-entropy of logits, its gradient ``(softmax * sum(t) - t) * scale``.
 

@@ -1,0 +1,230 @@
+"""The CPU backend's fused programs against the float64 reference, buffer by buffer."""
+
+import numpy as np
+import pytest
+
+from fusednn.kernels.cpu import executor as cpu
+from fusednn.kernels.cpu import team
+from fusednn.kernels.formulas import ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS
+from fusednn.kernels.program import CROSS_ENTROPY, Dense, Network, Objective
+from fusednn.kernels.reference import ReferenceExecutor
+
+EPS = {"float32": 2.0**-23, "float64": 2.0**-52}
+
+
+def network(*widths, dtype="float32", activation="relu", last="linear", dropout=0.0, bias=True):
+    hidden = [Dense(n, bias, activation, dropout) for n in widths[1:-1]]
+    return Network(widths[0], (*hidden, Dense(widths[-1], bias, last)), dtype)
+
+
+def scalars(optimizer, steps, first=1):
+    rule = OPTIMIZERS[optimizer]
+    step = np.arange(first, first + steps, dtype=float)
+    columns = rule.scalars(step, **rule.options)
+    return np.stack([np.broadcast_to(column, step.shape) for column in columns], axis=1)
+
+
+def pair(net, objective, optimizer="adam", seed=0):
+    """Both executors with the same random parameters and states."""
+    rng = np.random.default_rng(seed)
+    both = cpu.CPUExecutor(net, objective, optimizer), ReferenceExecutor(net, objective, optimizer)
+    values = [
+        (rng.standard_normal(shape) / np.sqrt(shape[0])).astype(net.dtype) for shape in net.shapes
+    ]
+    states = [rng.random(a.shape).astype(net.dtype) * 1e-2 for a in both[0].get_states()]
+    for executor in both:
+        executor.set_parameters(values)
+        executor.set_states(states)
+    return both
+
+
+def data(net, objective, rows, seed=1):
+    rng = np.random.default_rng(seed)
+    x = rng.standard_normal((rows, net.inputs)).astype(net.dtype)
+    units = net.widths[-1]
+    if objective.sparse:
+        return x, rng.integers(0, units, rows)
+    if objective.loss == CROSS_ENTROPY:
+        t = rng.random((rows, units)).astype(net.dtype)
+        return x, t / t.sum(axis=1, keepdims=True)
+    if "binary" in objective.loss:
+        return x, rng.integers(0, 2, (rows, units)).astype(net.dtype)
+    return x, rng.standard_normal((rows, units)).astype(net.dtype)
+
+
+def assert_close(got, expected, dtype, name, factor=200):
+    """Equal to `factor` roundings of the largest element, which bounds every sum in it."""
+    assert got.shape == expected.shape, name
+    scale = max(np.abs(expected).max(), 1e-3)
+    np.testing.assert_allclose(got, expected, rtol=0, atol=factor * EPS[dtype] * scale, err_msg=name)
+
+
+def check_step(net, objective, optimizer="adam", rows=23, seed=7):
+    ours, reference = pair(net, objective, optimizer)
+    x, t = data(net, objective, rows)
+    table = scalars(optimizer, 1)
+    expected = reference.train_step(x, t, tuple(table[0]), seed=seed, step=3)
+    judged = ours.train(x, t, np.arange(rows), rows, table, seed=seed, first_step=3)
+    found = ours.buffers.arrays()
+    compared = set()
+    for name in expected.keys() & found.keys() - {"t", "scalars"}:
+        assert_close(found[name][: len(expected[name])], expected[name], net.dtype, name)
+        compared.add(name)
+    for i, name in enumerate(("value", *objective.metrics)):
+        assert_close(judged[:, i], expected[name], net.dtype, name)
+    return compared
+
+
+SHAPES = [(8, 32, 32, 1), (3, 1, 2), (37, 50, 70, 11), (100, 33, 16, 17, 5), (65, 130, 10), (5, 4)]
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("widths", SHAPES, ids=str)
+@pytest.mark.parametrize("workers", [1, 2])
+def test_every_buffer_of_a_training_step(widths, dtype, workers, threads, monkeypatch):
+    monkeypatch.setattr(cpu, "PARALLEL_FLOPS", 0)
+    team.set_num_threads(workers)
+    compared = check_step(network(*widths, dtype=dtype), Objective("mean_squared_error"))
+    assert {"w1", "b1", "w1.m", "w1.v", f"y{len(widths) - 1}", "dz1", "value", "x"} <= compared
+
+
+@pytest.mark.parametrize("rows", [1, 15, 16, 17, 32, 33, 48, 100, 300])
+def test_batches_of_any_size(rows):
+    check_step(network(40, 35, 20, 6), Objective("mean_squared_error"), rows=rows)
+
+
+@pytest.mark.parametrize("activation", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_activation(activation, dtype):
+    if activation == "log_probability":
+        net = network(9, 20, 7, activation="sigmoid", last=activation, dtype=dtype)
+    else:
+        net = network(9, 20, 20, 7, activation=activation, dtype=dtype)
+    check_step(net, Objective("mean_squared_error"))
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZERS)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_every_optimizer(optimizer, dtype):
+    check_step(network(40, 33, 3, dtype=dtype), Objective("mean_squared_error"), optimizer)
+
+
+@pytest.mark.parametrize("loss", LOSSES)
+def test_every_loss(loss):
+    last = "sigmoid" if loss == "binary_crossentropy" else "linear"
+    logits = loss.endswith("logits")
+    check_step(network(12, 9, 5, last=last), Objective(loss, on_logits=logits))
+
+
+@pytest.mark.parametrize("metric", METRICS)
+def test_every_metric(metric):
+    objective = Objective("binary_crossentropy", metrics=(metric,))
+    check_step(network(12, 9, 5, last="sigmoid"), objective)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("classes", [2, 10, 16, 17, 100])
+@pytest.mark.parametrize("sparse", [True, False])
+def test_cross_entropy(classes, sparse, dtype):
+    net = network(20, 30, classes, dtype=dtype, last="softmax")
+    check_step(net, Objective(CROSS_ENTROPY, True, sparse, ("accuracy",)))
+
+
+def test_softmax_under_another_loss():
+    check_step(network(12, 9, 5, last="softmax"), Objective("mean_squared_error"))
+
+
+def test_accuracy_beside_another_loss():
+    net = network(20, 30, 4)
+    check_step(net, Objective("mean_squared_error", metrics=("accuracy", "mean_absolute_error")))
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("activation", ["relu", "sigmoid", "softplus"])
+def test_dropout(activation, dtype):
+    net = network(20, 33, 18, 4, dtype=dtype, activation=activation, dropout=0.3)
+    compared = check_step(net, Objective("mean_squared_error"))
+    assert {"m1", "m2", "o1", "o2"} <= compared
+
+
+def test_dropout_of_the_input():
+    net = Network(21, (Dense(7, True, "relu"), Dense(3)), dropout=0.25)
+    assert {"m0", "o0"} <= check_step(net, Objective("mean_squared_error"))
+
+
+def test_no_bias():
+    check_step(network(20, 33, 4, bias=False), Objective("mean_squared_error"))
+
+
+def test_many_steps_with_a_shorter_last_batch():
+    net, objective = network(30, 40, 5), Objective("mean_squared_error")
+    ours, reference = pair(net, objective, "momentum")
+    x, t = data(net, objective, 200)
+    order = np.random.default_rng(5).permutation(200)[:150]
+    table = scalars("momentum", 5)
+    results = [e.train(x, t, order, 32, table, seed=0, first_step=1) for e in (ours, reference)]
+    assert_close(results[0], results[1], net.dtype, "values", 1000)
+    for got, expected in zip(ours.get_parameters(), reference.get_parameters(), strict=True):
+        assert_close(got, expected, net.dtype, "parameter", 1000)
+
+
+@pytest.mark.parametrize("widths", [(300, 96, 40, 10), (64, 512, 8), (20, 10)], ids=str)
+def test_same_bits_for_any_number_of_threads(widths, threads, monkeypatch):
+    monkeypatch.setattr(cpu, "PARALLEL_FLOPS", 0)
+    net = network(*widths, dropout=0.1, last="softmax")
+    objective = Objective(CROSS_ENTROPY, True, True, ("accuracy",))
+    found = []
+    for count in (1, 2, 3):
+        team.set_num_threads(count)
+        ours, _ = pair(net, objective)
+        x, t = data(net, objective, 150)
+        values = ours.train(x, t, np.arange(150), 64, scalars("adam", 3), seed=1, first_step=1)
+        found.append([values, *ours.get_parameters(), *ours.get_states(), ours.predict(x)])
+    for other in found[1:]:
+        for a, b in zip(found[0], other, strict=True):
+            assert (a == b).all()
+
+
+@pytest.mark.parametrize("dtype", ["uint8", "int16", "int64", "float32", "float64", "bool", ">f4"])
+def test_data_of_any_dtype(dtype):
+    net = network(19, 12, 3)
+    ours, reference = pair(net, Objective("mean_squared_error"))
+    x = np.random.default_rng(0).integers(0, 2 if dtype == "bool" else 100, (40, 19)).astype(dtype)
+    assert_close(ours.predict(x), reference.predict(x), "float32", "y")
+
+
+@pytest.mark.parametrize("rows", [1, 255, 256, 257, 700])
+@pytest.mark.parametrize("last", ["softmax", "tanh"])
+def test_predict_and_evaluate(rows, last):
+    net = network(50, 70, 7, last=last)
+    objective = Objective("mean_squared_error", metrics=("accuracy",))
+    ours, reference = pair(net, objective)
+    x, t = data(net, objective, rows)
+    assert_close(ours.predict(x), reference.predict(x), "float32", "y")
+    assert_close(ours.evaluate(x, t), reference.evaluate(x, t), "float32", "values")
+
+
+def test_a_training_step_is_pytorchs():
+    torch = pytest.importorskip("torch", reason="PyTorch is not installed")
+    net = network(60, 80, 10, last="softmax")
+    objective = Objective(CROSS_ENTROPY, True, True)
+    ours, _ = pair(net, objective)
+    ours.set_states([np.zeros_like(state) for state in ours.get_states()])
+    values = [torch.tensor(p, requires_grad=True) for p in ours.get_parameters()]
+    w1, b1, w2, b2 = values
+    adam = torch.optim.Adam(values, lr=1e-3, eps=1e-7 * np.sqrt(1.0))
+    x, t = data(net, objective, 320)
+    for step in range(100):
+        rows = slice(step % 10 * 32, step % 10 * 32 + 32)
+        z = torch.relu(torch.tensor(x[rows]) @ w1 + b1) @ w2 + b2
+        adam.zero_grad()
+        torch.nn.functional.cross_entropy(z, torch.tensor(t[rows])).backward()
+        adam.step()
+    order = np.arange(3200) % 320
+    ours.train(x, t, order, 32, scalars("adam", 100), seed=0, first_step=1)
+    for got, expected in zip(ours.get_parameters(), values, strict=True):
+        # Adam divides by sqrt(v): where a gradient is almost zero, rounding decides its sign, so
+        # that single weights may differ by a few steps' length and most must agree.
+        difference = np.abs(got - expected.detach().numpy())
+        assert np.median(difference) < 2e-6
+        assert difference.max() < 2e-3

@@ -1,0 +1,65 @@
+"""The register tile: its numbers, and the machine code that makes it fast."""
+
+import ctypes
+import re
+
+import numpy as np
+import pytest
+
+from fusednn.kernels.cpu import jit
+from fusednn.kernels.cpu.isa import host
+from fusednn.kernels.cpu.tile import COLUMNS, ROWS, tile
+
+SHAPES = [(order, vectors) for order in (ROWS, COLUMNS) for vectors in (1, 2)]
+
+
+def run(dtype, order, rows, vectors, *, chunks=1, k=7, accumulate=False, pad=3):
+    """C of the tile and of NumPy, on operands with gaps between their rows."""
+    rng = np.random.default_rng(rows * 100 + k)
+    nr = vectors * host().lanes(dtype)
+    pieces = rng.standard_normal((chunks, rows, k)).astype(dtype)
+    b = rng.standard_normal((chunks * k, nr + pad)).astype(dtype)
+    c = rng.standard_normal((rows, nr + pad)).astype(dtype)
+    lines = pieces if order == ROWS else pieces.transpose(0, 2, 1)
+    a = np.full((chunks, lines.shape[1], lines.shape[2] + pad), np.nan, dtype)
+    a[:, :, : lines.shape[2]] = lines
+    whole = pieces.transpose(1, 0, 2).reshape(rows, -1).astype(np.float64)
+    expected = c.astype(np.float64)
+    before = expected[:, :nr] if accumulate else 0
+    expected[:, :nr] = before + whole @ b[:, :nr].astype(np.float64)
+    function = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)(
+        jit.address(tile(dtype, order, rows, vectors))
+    )
+    function(
+        chunks, k, a.ctypes.data, a.strides[1], a.strides[0], b.ctypes.data, b.strides[0],
+        c.ctypes.data, c.strides[0], int(accumulate),
+    )  # fmt: skip
+    return c, expected
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("order", "vectors"), SHAPES)
+def test_a_tile_is_a_product_and_touches_nothing_else(dtype, order, vectors):
+    most = host().max_rows(vectors)
+    for rows in {1, 2, 5, most}:
+        for chunks, k, accumulate in ((1, 1, False), (1, 33, True), (3, 8, False), (2, 5, True)):
+            got, expected = run(
+                dtype, order, rows, vectors, chunks=chunks, k=k, accumulate=accumulate
+            )
+            bound = (chunks * k + 1) * np.finfo(dtype).eps * 8
+            np.testing.assert_allclose(got, expected, rtol=0, atol=bound)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("order", "vectors"), SHAPES)
+def test_the_largest_tile_keeps_its_sums_in_registers(dtype, order, vectors):
+    isa = host()
+    machine = jit.target_machine(isa)
+    kernel = tile(dtype, order, isa.max_rows(vectors), vectors)
+    assembly = machine.emit_assembly(jit.optimise(kernel.build(isa), machine))
+    lines = assembly.splitlines()
+    spills = [line for line in lines if re.search("[xyz]mm.*rsp|rsp.*[xyz]mm", line)]
+    if isa.name in ("avx512", "avx2"):
+        assert not spills
+        fused = [line for line in lines if re.search(r"vfmadd\d+p", line)]
+        assert len(fused) == isa.max_rows(vectors) * vectors
