@@ -190,7 +190,8 @@ class EarlyStopping(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Forget earlier trainings."""
-        self.best, self.best_epoch, self.best_weights = np.inf, 0, None
+        self.best, self.best_epoch = np.inf, 0
+        self.best_weights: list[np.ndarray] = []
         self.wait, self.stopped_epoch = 0, 0
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
@@ -199,7 +200,7 @@ class EarlyStopping(Callback):
         if self.monitor not in logs:
             raise checks.unknown("EarlyStopping", "value to monitor", self.monitor, logs)
         value = self._sign * logs[self.monitor]
-        first = self.restore_best_weights and self.best_weights is None
+        first = self.restore_best_weights and not self.best_weights
         if first:
             self.best_epoch, self.best_weights = epoch, self.model.get_weights()
         if value < self.best - self.min_delta:
@@ -214,7 +215,7 @@ class EarlyStopping(Callback):
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Put the best weights back."""
-        if self.best_weights is not None:
+        if self.best_weights:
             self.model.set_weights(self.best_weights)
 
 

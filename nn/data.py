@@ -25,8 +25,11 @@ def numbers(where: str, name: str, value: Any) -> np.ndarray:
         )
     if array.dtype.kind == "b":
         return array.view(np.uint8)
-    wide = array.dtype.itemsize > 8  # long double: no backend has it
-    return array.astype(np.float64 if wide else array.dtype.newbyteorder("="), copy=False)
+    # What no backend reads: half precision and long double.
+    narrowed = {2: np.float32, 16: np.float64}.get(array.dtype.itemsize)
+    if array.dtype.kind == "f" and narrowed:
+        return array.astype(narrowed)
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
 def rows(where: str, x: Any, shape: Shape) -> np.ndarray:
@@ -40,7 +43,8 @@ def rows(where: str, x: Any, shape: Shape) -> np.ndarray:
             f"[{where}] x has shape {array.shape} but the model takes rows of shape {shape}; x "
             f"must have shape ({wanted})."
         )
-    return array if array.ndim == 2 else array.reshape(len(array), prod(shape))
+    # Contiguous once, so that no piece of a loop has to be.
+    return np.ascontiguousarray(array).reshape(len(array), prod(shape))
 
 
 def pair(

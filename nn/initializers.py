@@ -186,5 +186,5 @@ def get(identifier: Any) -> Initializer:
     if isinstance(identifier, type) and issubclass(identifier, Initializer):
         return identifier()
     if callable(identifier):
-        return identifier  # type: ignore[return-value]
+        return identifier
     raise checks.unknown("initializers", "initializer", identifier, INITIALIZERS)

@@ -37,12 +37,6 @@ class Loss:
         ValueError
             The loss does not go with the network's last layer.
         """
-        last = network.layers[-1]
-        if last.activation == SOFTMAX:
-            raise ValueError(
-                f"[Sequential.compile] the last activation is softmax and the loss {self.name}; "
-                "softmax goes with sparse_categorical_crossentropy or categorical_crossentropy."
-            )
         return Objective(self.formula)
 
 
@@ -85,11 +79,6 @@ class _Crossentropy(Loss):
             raise ValueError(
                 f"[Sequential.compile] a Dropout follows the last Dense and the loss {self.name} "
                 "skips it; put the Dropout before that Dense."
-            )
-        if last.activation == SOFTMAX and self.activation != SOFTMAX:
-            raise ValueError(
-                f"[Sequential.compile] the last activation is softmax and the loss {self.name}; "
-                "softmax goes with sparse_categorical_crossentropy or categorical_crossentropy."
             )
         return self._lowered(last.activation, on_logits)
 

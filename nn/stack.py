@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -29,8 +30,10 @@ class Stack:
         self._network: Network | None = None
         self._initial: list[np.ndarray] = []
         self._executor: Executor | None = None
-        # What a call compares its argument with; set where rows need no reshaping.
-        self._inputs, self._dtype, self._predict = -1, None, None
+        # What a call compares its argument with; no dtype where its rows need reshaping.
+        self._inputs = -1
+        self._dtype: np.dtype | None = None
+        self._predict: Callable[[np.ndarray], np.ndarray] | None = None
         self._extend(list(layers or ()))
 
     # -- layers ------------------------------------------------------------------------------------
@@ -218,18 +221,21 @@ class Stack:
         -------
         array of shape (n, units) in the model's dtype
         """
+        # Small models answer within microseconds, so what can be trusted is not looked at twice.
         if type(x) is np.ndarray and x.dtype is self._dtype and x.ndim == 2:
             count, columns = x.shape
             if count and columns == self._inputs:
-                return self._predict(x)  # type: ignore[misc]
+                assert self._predict is not None
+                return self._predict(x)
         rows = self._rows("Sequential.call", x)
-        if not len(rows):
-            return np.empty((0, self._require_build("call").widths[-1]), self._network.dtype)  # type: ignore[union-attr]
-        return self._running().predict(rows)
+        if len(rows):
+            return self._running().predict(rows)
+        network = self._require_build("call")
+        return np.empty((0, network.widths[-1]), network.dtype)
 
     def _rows(self, where: str, x: Any) -> np.ndarray:
         """Rows of `x` for a model that gets built for them if it is not yet."""
-        shape = self._shape or self._shape_of(where, x)
+        shape = self._shape_of(where, x)
         found = data.rows(where, x, shape)
         self._build(shape, self._layers)
         return found
@@ -261,4 +267,4 @@ class Stack:
         """Take the weights out of the executor; optimizer state goes with it."""
         self._initial = self.get_weights()
         self._executor = None
-        self._inputs, self._dtype, self._predict = -1, None, None
+        self._dtype = None
