@@ -1,4 +1,9 @@
-"""Compiled kernels on NumPy arrays."""
+"""Compiled kernels on NumPy arrays: the functions that ``fusednn.<name>`` forwards to.
+
+Nothing is imported before a function is asked for.
+"""
+
+from typing import Any
 
 if not __name__.startswith("fusednn."):
     raise ImportError(
@@ -6,4 +11,28 @@ if not __name__.startswith("fusednn."):
         "(`pip install -e .`) and import fusednn instead of kernels."
     )
 
-__all__: list[str] = []
+_MODULES = ("activations", "labels", "linear", "losses", "updates")
+_THREADS = ("get_num_threads", "set_num_threads")
+
+
+def _functions() -> dict[str, Any]:
+    from importlib import import_module
+
+    from .cpu import team
+
+    found: dict[str, Any] = {name: getattr(team, name) for name in _THREADS}
+    for module in _MODULES:
+        found |= import_module(f"{__name__}.functional.{module}").FUNCTIONS
+    return found
+
+
+def __getattr__(name: str) -> Any:
+    if name == "__all__":
+        return sorted(_functions())
+    if name.startswith("_"):
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    functions = _functions()
+    if name not in functions:
+        raise AttributeError(f"module {__name__!r} has no function {name!r}")
+    globals().update(functions)
+    return functions[name]

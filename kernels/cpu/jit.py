@@ -11,7 +11,6 @@ import os
 import sys
 import tempfile
 import threading
-import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from functools import cache
@@ -81,18 +80,21 @@ def address(kernel: Kernel) -> int:
 
 
 def _compile_all(kernels: list[Kernel]) -> dict[str, bytes]:
-    start = time.perf_counter()
-    print(
-        f"fusednn: compiling {len(kernels)} kernels for {host().name}, once on this machine ... ",
-        end="",
-        file=sys.stderr,
-        flush=True,
-    )
+    _announce()
     objects = {kernel.name: _compile(kernel.build(host()), host()) for kernel in kernels}
     for kernel in kernels:
         _write(_path(kernel), objects[kernel.name])
-    print(f"{time.perf_counter() - start:.1f} s", file=sys.stderr, flush=True)
     return objects
+
+
+@cache
+def _announce() -> None:
+    """Say once why the first call takes seconds."""
+    print(
+        f"fusednn: compiling kernels for {host().name}; {cache_folder()} keeps them.",
+        file=sys.stderr,
+        flush=True,
+    )
 
 
 # -- compiling ------------------------------------------------------------------------------------

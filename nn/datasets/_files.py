@@ -51,10 +51,9 @@ def download(name: str, url: str, checksum: str, who: str) -> Path:
     try:
         return Path(pooch.retrieve(url, checksum, Path(url).name, folder))
     except Exception as error:  # each of pooch's backends has exceptions of its own
-        reason = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise OSError(
-            f"[{who}] {url} could not be downloaded ({reason[:120]}); put the files of {name} into "
-            f"{folder}, or pass the folder that holds them as data_dir."
+            f"[{who}] {url} could not be downloaded ({type(error).__name__}); put the files of "
+            f"{name} into {folder}, or pass the folder that holds them as data_dir."
         ) from None
 
 

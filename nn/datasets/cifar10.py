@@ -64,8 +64,8 @@ def _contents(data_dir) -> list[tuple[str, bytes]]:
             return [(Path(file).name, (place / file).read_bytes()) for file in wanted]
     if data_dir is not None:
         raise FileNotFoundError(
-            f"[{WHO}] {data_dir} holds neither cifar-10-batches-py, cifar-10-batches-bin nor one of "
-            "their archives; pass the folder that does, or leave data_dir out to download them."
+            f"[{WHO}] {data_dir} holds neither cifar-10-batches-py, cifar-10-batches-bin nor one "
+            "of their archives; pass the folder that does, or leave data_dir out to download them."
         )
     archive_path = _files.download(NAME, _URL, f"md5:{_MD5}", WHO)
     return _unpack(archive_path, "cifar-10-batches-py", _BATCHES)

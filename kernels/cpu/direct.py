@@ -1,0 +1,85 @@
+"""Single kernels on plain arrays: what functional calls are made of."""
+
+from __future__ import annotations
+
+import ctypes
+from collections.abc import Sequence
+from functools import cache
+from threading import Lock
+
+import numpy as np
+
+from . import catalog, team
+from .jit import Kernel, compiled
+from .pointwise import Pointwise, operands
+
+CHUNK = 4096
+"""Elements of one row, when a flat array is cut into rows for threads and for sums."""
+
+PARALLEL_ELEMENTS = 1 << 17
+"""Elementwise calls on fewer elements are faster on one thread."""
+
+_lock = Lock()
+
+
+@cache
+def _entry(kernel_name: str, address: int):
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(address)
+
+
+def run_op(kernel: Kernel, workers: int = 1, **fields: int) -> None:
+    """Run one op by itself; `fields` are integers and addresses."""
+    address, parameters = compiled([kernel])[0]
+    record = np.array([address, *(fields[name] for name in parameters[3:])], np.int64)
+    if workers == 1:
+        _entry(kernel.name, address)(record.ctypes.data + 8, 0, 0, 1)
+        return
+    table = np.array([record.ctypes.data], np.int64)
+    team.team().run(table.ctypes.data, 1, 0, 1, workers)
+
+
+@cache
+def _pointwise(name: str, address: int):
+    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(address)
+
+
+def elementwise(
+    spec: Pointwise,
+    inputs: Sequence[np.ndarray],
+    outputs: Sequence[np.ndarray],
+    scalars: Sequence[float] = (),
+) -> np.ndarray | None:
+    """Apply `spec` to C-contiguous arrays of one shape and dtype.
+
+    Returns
+    -------
+    float64 array or None
+        The sum over all elements of each of the formula's `sums`, which are added in float64 from
+        blocks of `CHUNK` elements.
+    """
+    first = inputs[0]
+    dtype, size, item = str(first.dtype), first.size, first.itemsize
+    constants = np.array(scalars, dtype)
+    rows, rest = divmod(size, CHUNK)
+    if not spec.sums and size < PARALLEL_ELEMENTS:
+        rows, rest = 0, size
+    stride = CHUNK * item
+    sums = np.zeros((spec.sums, rows + 1), dtype)
+    places = [(array.ctypes.data, stride) for array in (*inputs[1:], *outputs)]
+    places += [(row.ctypes.data, item) for row in sums]
+    table = operands(*places, scalars=constants.ctypes.data)
+    kernel = spec.kernel(dtype)
+    address = compiled([kernel])[0].address
+    start = first.ctypes.data
+    if rows:
+        parallel = size >= PARALLEL_ELEMENTS
+        run_op(
+            catalog.op("rows", "over_rows", dtype),
+            team.get_num_threads() if parallel else 1,
+            m=rows, columns=CHUNK, first=start, first_step=0, first_pitch=stride,
+            formula=address, operands=table.ctypes.data,
+        )  # fmt: skip
+    if rest:
+        function = _pointwise(kernel.name, address)
+        function(table.ctypes.data, rows, 1, 0, rest, start + rows * stride, 0)
+    return sums.sum(axis=1, dtype=np.float64) if spec.sums else None

@@ -1,0 +1,83 @@
+"""What every function does with its arguments before a kernel sees them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+
+def floats(who: str, **arrays) -> list[np.ndarray]:
+    """The arrays as NumPy arrays of one float dtype, which NumPy's rules choose.
+
+    Integers and truth values become float64, float16 becomes float32; None stays None.
+
+    Raises
+    ------
+    TypeError
+        When an argument is not an array of real numbers.
+    """
+    found = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
+    for name, array in found.items():
+        if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
+            raise TypeError(
+                f"[{who}] {name} has dtype {array.dtype}; pass real numbers, float32 or float64."
+            )
+    kinds = [np.float64 if a.dtype.kind != "f" else a.dtype for a in found.values()]
+    dtype = np.result_type(np.float32, *kinds)
+    converted = {name: np.asarray(array, dtype) for name, array in found.items()}
+    return [converted.get(name) for name in arrays]  # type: ignore[misc]
+
+
+def same_shape(who: str, **arrays: np.ndarray | None) -> None:
+    """Raise ValueError unless all arrays that are given have one shape."""
+    given = [(name, array.shape) for name, array in arrays.items() if array is not None]
+    first_name, first_shape = given[0]
+    for name, shape in given[1:]:
+        if shape != first_shape:
+            raise ValueError(
+                f"[{who}] {first_name} has shape {first_shape} but {name} has shape {shape}; "
+                "both must be equal."
+            )
+
+
+def result(who: str, like: np.ndarray, out, inputs=(), *, shape=None) -> np.ndarray:
+    """An array for the answer: `out` if it is given and fits, else a new one.
+
+    Raises
+    ------
+    TypeError, ValueError
+        When `out` is no array, has another shape or dtype, cannot be written, or overlaps an input
+        without being that input.
+    """
+    shape = like.shape if shape is None else shape
+    if out is None:
+        return np.empty(shape, like.dtype)
+    if not isinstance(out, np.ndarray):
+        raise TypeError(f"[{who}] out is a {type(out).__name__}; pass a NumPy array.")
+    if out.shape != shape or out.dtype != like.dtype:
+        raise ValueError(
+            f"[{who}] out has shape {out.shape} and dtype {out.dtype}; the result has shape "
+            f"{shape} and dtype {like.dtype}."
+        )
+    if not out.flags.writeable:
+        raise ValueError(f"[{who}] out is read-only.")
+    for array in inputs:
+        if array is not None and np.may_share_memory(out, array) and not _identical(out, array):
+            if np.shares_memory(out, array):
+                raise ValueError(
+                    f"[{who}] out overlaps an input without being it; pass a copy of the input."
+                )
+    return out
+
+
+def _identical(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether both are the same elements in the same places."""
+    return (
+        a.__array_interface__["data"] == b.__array_interface__["data"]
+        and a.strides == b.strides
+        and a.shape == b.shape
+    )
+
+
+def contiguous(array: np.ndarray) -> np.ndarray:
+    """`array`, or a copy in C order."""
+    return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
