@@ -56,7 +56,8 @@ def assert_close(got, expected, dtype, name, factor=200):
     """Equal to `factor` roundings of the largest element, which bounds every sum in it."""
     assert got.shape == expected.shape, name
     scale = max(np.abs(expected).max(), 1e-3)
-    np.testing.assert_allclose(got, expected, rtol=0, atol=factor * EPS[dtype] * scale, err_msg=name)
+    bound = factor * EPS[dtype] * scale
+    np.testing.assert_allclose(got, expected, rtol=0, atol=bound, err_msg=name)
 
 
 def check_step(net, objective, optimizer="adam", rows=23, seed=7):

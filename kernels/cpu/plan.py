@@ -122,7 +122,7 @@ class Plan:
         assert table is not None
         team().run(
             self._address, len(table), first, last, self.workers,
-            scalars, self.scalar_bytes if scalars else 0, self.scalars,
+            scalars, self.scalar_bytes if scalars else 0, self.scalars, flush=scalars != 0,
         )  # fmt: skip
 
     @property

@@ -96,25 +96,31 @@ class Team:
         )
         word = ctypes.c_int64
         self._run_address = run
-        self._run = ctypes.CFUNCTYPE(None, *[word] * 10)(run)
+        self._run = ctypes.CFUNCTYPE(None, *[word] * 11)(run)
         self._serve = ctypes.CFUNCTYPE(None, *[word] * 3)(serve)
-        self._launch = ctypes.CFUNCTYPE(None, *[word] * 10)(launch)
+        self._launch = ctypes.CFUNCTYPE(None, *[word] * 11)(launch)
         self._wake: list[threading.Semaphore] = []
         self._busy = threading.Lock()
 
-    def run(self, table, ops, first, last, workers, scalars=0, scalar_bytes=0, current=0) -> None:
-        """Run steps ``first`` to ``last`` of the op table at address `table`."""
+    def run(
+        self, table, ops, first, last, workers,
+        scalars=0, scalar_bytes=0, current=0, flush=False,
+    ) -> None:  # fmt: skip
+        """Run steps ``first`` to ``last`` of the op table at address `table`.
+
+        Before each step `scalar_bytes` bytes are copied from `scalars`, which moves on, to
+        `current`. With `flush`, subnormal numbers count as zero.
+        """
         with self._busy:
             self._grow(workers)
-            arguments = (table, ops, first, last, workers, scalars, scalar_bytes, current)
-            self._launch(self._address, self._run_address, *arguments)
+            moving = scalars, scalar_bytes, current, flush
+            self._launch(
+                self._address, self._run_address, table, ops, first, last, workers, *moving
+            )
             if not self._ran[0]:
                 for semaphore in self._wake[: workers - 1]:
                     semaphore.release()
-                self._run(
-                    self._address, table, ops, first, last, 0, workers,
-                    scalars, scalar_bytes, current,
-                )  # fmt: skip
+                self._run(self._address, table, ops, first, last, 0, workers, *moving)
 
     def _grow(self, workers: int) -> None:
         while len(self._wake) < workers - 1:

@@ -102,6 +102,9 @@ FUNCTIONS: dict[str, Callable] = {
 }
 
 
+_EXP = Pointwise("exponential value", ACTIVATIONS["exponential"].value, 1)
+
+
 def _rows(who: str, x, axis: int):
     (x,) = floats(who, x=x)
     if x.ndim == 0 or not -x.ndim <= axis < x.ndim:
@@ -155,7 +158,7 @@ def log_softmax(x, axis: int = -1, *, out=None) -> np.ndarray:
     top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
     shifted = np.ascontiguousarray(x - top)
     power = np.empty_like(shifted)
-    elementwise(Pointwise("exponential value", ACTIVATIONS["exponential"].value, 1), [shifted], [power])
+    elementwise(_EXP, [shifted], [power])
     with np.errstate(divide="ignore"):
         answer[...] = shifted - np.log(power.sum(axis=axis, keepdims=True))
     return answer

@@ -36,10 +36,8 @@ def matmul(a, b, *, out=None):
         When shapes do not match, or `out` does not fit.
     """
     a, b = np.asarray(a), np.asarray(b)
-    floating = a.dtype == b.dtype and a.dtype in (np.float32, np.float64)
-    if not floating or a.ndim != 2 or b.ndim < 1 or b.ndim > 2 or a.size * b.shape[-1] < SMALL:
-        if not floating or a.ndim < 3 or a.shape[-1] * a.shape[-2] * b.shape[-1] < SMALL:
-            return np.matmul(a, b, out=out)
+    if not _ours(a, b):
+        return np.matmul(a, b, out=out)
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(
             f"[matmul] a has shape {a.shape} and b has shape {b.shape}; a's last axis must be as "
@@ -56,6 +54,14 @@ def matmul(a, b, *, out=None):
     answer = result("matmul", a, out, shape=(*stack, a.shape[-2], b.shape[-1]))
     _stack(a, b, answer)
     return answer
+
+
+def _ours(a: np.ndarray, b: np.ndarray) -> bool:
+    """Whether the product is one, or a stack, that is worth a kernel call."""
+    if a.dtype != b.dtype or a.dtype not in (np.float32, np.float64) or a.ndim < 2 or b.ndim < 1:
+        return False
+    columns = b.shape[-1] if b.ndim > 1 else 1
+    return a.shape[-2] * a.shape[-1] * columns >= SMALL
 
 
 def _into(a, b, answer):
@@ -147,7 +153,7 @@ def linear_backward(dy, x, w, *, activation: str | None = None, y=None, z=None):
     ValueError
         When shapes do not match.
     """
-    dy, x, w = floats("linear_backward", dy=dy, x=x, w=w)
+    dy, x, w, y, z = floats("linear_backward", dy=dy, x=x, w=w, y=y, z=z)
     if w.ndim != 2 or x.shape[-1:] != w.shape[:1] or dy.shape != (*x.shape[:-1], w.shape[1]):
         raise ValueError(
             f"[linear_backward] dy has shape {dy.shape}, x {x.shape} and w {w.shape}; they must be "

@@ -20,10 +20,16 @@ from ..team import BARRIER, JOB, PARKED, RAN, SEEN, SPINS, WORKER, WORKER_BYTES
 
 
 def run():
-    """All steps of a job, by one worker; every op ends with a barrier of the workers."""
+    """All steps of a job, by one worker; every op ends with a barrier of the workers.
 
-    def kernel(mailbox, table, ops, first, last, worker, workers, scalars, scalar_bytes, current):
-        mode = flush_subnormals()
+    With `flush`, subnormal numbers count as zero: late in a training Adam's averages become
+    subnormal, and arithmetic on them is up to a hundred times slower.
+    """
+
+    def kernel(
+        mailbox, table, ops, first, last, worker, workers, scalars, scalar_bytes, current, flush
+    ):  # fmt: skip
+        mode = flush_subnormals() if flush else 0
         for step in range(first, last):
             if worker == 0:
                 for i in range(0, scalar_bytes, 8):
@@ -43,7 +49,8 @@ def run():
                             spins += 1
                             if spins > SPINS:
                                 sched_yield()
-        restore_mode(mode)
+        if flush:
+            restore_mode(mode)
 
     return kernel
 
@@ -67,6 +74,7 @@ def serve():
                     call(
                         run, mailbox, word(job), word(job + 8), word(job + 16), word(job + 24),
                         worker, word(job + 32), word(job + 40), word(job + 48), word(job + 56),
+                        word(job + 64),
                     )  # fmt: skip
                 spins = 0
             elif spins < SPINS:
@@ -87,7 +95,9 @@ def serve():
 def launch():
     """Post a job to the team and, unless somebody must be woken first, run the caller's part."""
 
-    def kernel(mailbox, run, table, ops, first, last, workers, scalars, scalar_bytes, current):
+    def kernel(
+        mailbox, run, table, ops, first, last, workers, scalars, scalar_bytes, current, flush
+    ):  # fmt: skip
         parked = 0
         if workers > 1:
             job = mailbox + JOB
@@ -99,12 +109,14 @@ def launch():
             put_word(job + 40, scalars)
             put_word(job + 48, scalar_bytes)
             put_word(job + 56, current)
+            put_word(job + 64, flush)
             atomic_add(mailbox, 1)
             for w in range(1, workers):
                 parked += atomic_load(mailbox + WORKER + w * WORKER_BYTES + PARKED)
         if parked == 0:
             call(
-                run, mailbox, table, ops, first, last, 0, workers, scalars, scalar_bytes, current
+                run, mailbox, table, ops, first, last, 0, workers, scalars, scalar_bytes, current,
+                flush,
             )  # fmt: skip
         put_word(mailbox + RAN, 1 if parked == 0 else 0)
 

@@ -1,0 +1,108 @@
+"""Vector functions against float64, against mpmath, and on every instruction set."""
+
+import os
+import subprocess
+import sys
+
+import mpmath
+import numpy as np
+import pytest
+
+from fusednn.kernels import vocabulary
+from fusednn.kernels.cpu.direct import elementwise
+from fusednn.kernels.cpu.elementary import MAX_ULP
+from fusednn.kernels.cpu.isa import host
+from fusednn.kernels.cpu.pointwise import Pointwise
+
+SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0]
+UNFUSED = 1 if host().fma else 1.4
+
+
+def apply(name, x):
+    y = np.empty_like(x)
+    elementwise(Pointwise(f"test {name}", getattr(vocabulary, name), 1), [x], [y])
+    return y
+
+
+def assert_within(name, x):
+    """float32: equal to the float64 result within the function's ULP, special values exactly."""
+    y = apply(name, x)
+    with np.errstate(all="ignore"):
+        exact = getattr(np, name)(x.astype(np.float64))
+        rounded = exact.astype(np.float32)
+    np.testing.assert_array_equal(np.isnan(y), np.isnan(rounded))
+    number = ~np.isnan(y)
+    assert (np.signbit(y) == np.signbit(rounded))[number].all()
+    with np.errstate(invalid="ignore"):
+        infinite = number & (np.isinf(y) | np.isinf(rounded))
+    # Rounding decides between the largest number and infinity; everything else is equal.
+    largest = np.finfo(np.float32).max
+    assert (np.abs(exact[infinite]) >= largest * (1 - 2.0**-22)).all()
+    finite = number & ~infinite
+    error = np.abs(y[finite] - exact[finite]) / np.spacing(np.abs(rounded[finite])).astype(float)
+    assert error.max() <= MAX_ULP[name] * UNFUSED, x[finite][error.argmax()]
+
+
+def stratified(count):
+    """float32 numbers of every sign and exponent, and more around 1."""
+    rng = np.random.default_rng(0)
+    patterns = np.arange(0, 2**32, 2**32 // count, dtype=np.uint64)
+    patterns += rng.integers(0, 2**32 // count, patterns.size, dtype=np.uint64)
+    spread = rng.standard_normal(count // 4) * np.exp(rng.uniform(-12, 5, count // 4))
+    whole = patterns.astype(np.uint32).view(np.float32)
+    return np.concatenate([whole, spread.astype(np.float32), np.float32(SPECIAL)])
+
+
+@pytest.mark.parametrize("name", MAX_ULP)
+def test_float32_on_a_million_numbers(name):
+    assert_within(name, stratified(1_000_000))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", MAX_ULP)
+def test_float32_on_all_numbers(name):
+    for start in range(0, 2**32, 2**26):
+        assert_within(name, np.arange(start, start + 2**26, dtype=np.uint32).view(np.float32))
+
+
+@pytest.mark.parametrize("name", MAX_ULP)
+def test_float64_against_mpmath(name):
+    rng = np.random.default_rng(1)
+    x = rng.standard_normal(3000) * np.exp(rng.uniform(-30, 6, 3000))
+    # the borders of the reductions: multiples of ln(2) / 2, and powers of two times sqrt(1/2)
+    edges = np.arange(-60, 60) * np.log(2) / 2
+    x = np.concatenate([x, edges, np.nextafter(edges, 9), 2.0 ** np.arange(-60, 60) * np.sqrt(0.5)])
+    x = np.abs(x[x != 0]) if name == "log" else x[x > -1] if name == "log1p" else x
+    y = apply(name, x)
+    with mpmath.workprec(200):
+        for a, b in zip(x.tolist(), y.tolist(), strict=True):
+            exact = getattr(mpmath, name)(mpmath.mpf(a))
+            if np.isinf(b):
+                assert abs(exact) > np.finfo(float).max
+                continue
+            error = abs(mpmath.mpf(b) - exact)
+            assert error <= MAX_ULP[name] * UNFUSED * float(np.spacing(np.abs(b))), a
+
+
+@pytest.mark.parametrize("name", MAX_ULP)
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_special_values_are_numpys(name, dtype):
+    tiny = np.finfo(dtype).smallest_subnormal
+    x = np.array([*SPECIAL, tiny, -tiny, np.finfo(dtype).max, np.finfo(dtype).min], dtype)
+    with np.errstate(all="ignore"):
+        expected = getattr(np, name)(x)
+    y = apply(name, x)
+    np.testing.assert_allclose(y, expected, rtol=4 * np.finfo(dtype).eps)
+    number = ~np.isnan(expected)
+    assert (np.signbit(y) == np.signbit(expected))[number].all()
+
+
+@pytest.mark.parametrize("isa", ["avx2", "generic"])
+def test_on_other_instruction_sets(isa):
+    if host().name not in ("avx512", "avx2"):
+        isa = "generic"
+    here = "float32_on_a_million or float64 or special"
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", here, __file__]
+    env = os.environ | {"FUSEDNN_ISA": isa}
+    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert result.returncode == 0, result.stdout[-2000:]
