@@ -229,3 +229,16 @@ def test_a_training_step_is_pytorchs():
         difference = np.abs(got - expected.detach().numpy())
         assert np.median(difference) < 2e-6
         assert difference.max() < 2e-3
+
+
+def test_predictions_into_an_array_and_without_do_not_mix():
+    ours, reference = pair(network(50, 70, 7), Objective("mean_squared_error"))
+    x = data(ours.network, Objective("mean_squared_error"), 64)[0]
+    out = np.empty((8, 7), "f4")
+    for rows in (x[:8], x[8:16], x[16:24:1]):
+        assert ours.predict(rows, out=out) is out
+        expected = reference.predict(rows)
+        assert_close(out, expected, "float32", "out")
+        assert_close(ours.predict(rows[:, ::1]), expected, "float32", "y")
+    strided = x[::2][:8]
+    assert_close(ours.predict(strided), reference.predict(strided), "float32", "y")

@@ -35,7 +35,8 @@ def run_op(kernel: Kernel, workers: int = 1, **fields: int) -> None:
         _entry(kernel.name, address)(record.ctypes.data + 8, 0, 0, 1)
         return
     table = np.array([record.ctypes.data], np.int64)
-    team.team().run(table.ctypes.data, 1, 0, 1, workers)
+    job = team.job_record(table, workers)
+    team.team().run(job.ctypes.data, workers)
 
 
 @cache

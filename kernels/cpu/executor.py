@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from functools import partial
+
 import numpy as np
 
 from .. import program as programs
@@ -10,11 +12,15 @@ from ..program import Network, Objective, Program
 from . import team
 from .buffers import Buffers
 from .isa import host
+from .layout import aligned_zeros
 from .lower import Lowering
 from .plan import Plan
 
 BLOCK_ROWS = 256
 """Rows of a batch in `evaluate` and `predict`: small enough that activations stay in the cache."""
+
+SMALL_ROWS = 32
+"""Batches of up to so many rows are predicted through a copy of the input, kept ready."""
 
 PARALLEL_FLOPS = 1 << 20
 """A step with fewer floating-point operations than this is faster on one thread."""
@@ -30,6 +36,7 @@ class CPUExecutor:
         states = OPTIMIZERS[optimizer].states if optimizer else ()
         self.buffers = Buffers(network, states, host())
         self._plans: dict[tuple, Plan] = {}
+        self._small: dict[int, _Small] = {}
         self._programs: dict[str, Program] = {}
 
     @property
@@ -79,13 +86,32 @@ class CPUExecutor:
 
     def predict(self, x, out=None) -> np.ndarray:
         """Return the output for every row of x."""
-        x = _rows(x, self.network.dtype)
+        count = len(x)
+        if count <= SMALL_ROWS and out is None and x.shape[1] == self.network.inputs:
+            small = self._small.get(count)
+            if small is None or small.plan.workers != self._workers("predict", count):
+                small = self._small[count] = self._make_small(count)
+            return small(x)
+        x = np.ascontiguousarray(_rows(x, self.network.dtype), self.network.dtype)
         units = self.network.widths[-1]
-        result = np.empty((len(x), units), self.network.dtype) if out is None else out
-        order = np.arange(len(x))
-        slots = {"x": x.ctypes.data, "order": order.ctypes.data, "out": result.ctypes.data}
-        self._run("predict", len(x), BLOCK_ROWS, x.dtype, None, slots)
+        result = np.empty((count, units), self.network.dtype) if out is None else out
+        slots = {"x": x.ctypes.data, "out": result.ctypes.data}
+        self._run("predict", count, BLOCK_ROWS, None, None, slots)
         return result
+
+    def _make_small(self, rows: int) -> _Small:
+        if self.buffers.reserve(rows):
+            self._forget()
+        workers = self._workers("predict", rows)
+        lowering = Lowering(
+            self._program("predict"), self.buffers, rows, rows, workers, None, None
+        )
+        return _Small(self.network, rows, lowering.lower())
+
+    def _forget(self) -> None:
+        """Drop the plans, whose buffers have moved."""
+        self._plans.clear()
+        self._small.clear()
 
     def _judge(self, kind, x, targets, order, batch, table=None, seed=0, first_step=0):
         assert self.objective is not None
@@ -109,7 +135,7 @@ class CPUExecutor:
         steps, rest = divmod(count, batch)
         size = batch if steps else rest
         if self.buffers.reserve(size):
-            self._plans.clear()
+            self._forget()
         address, stride = (table.ctypes.data, table.strides[0]) if table is not None else (0, 0)
         if steps:
             plan = self._plan(kind, batch, batch, source, targets)
@@ -152,6 +178,22 @@ class CPUExecutor:
         rule = OPTIMIZERS[self.optimizer or ""]
         count = len(rule.scalars(1, **rule.options))
         return count + count % 2
+
+
+class _Small:
+    """The prediction for a fixed small number of rows: one copy in, one call, one copy out."""
+
+    def __init__(self, network: Network, rows: int, plan: Plan):
+        self.plan = plan
+        self._x = aligned_zeros(rows * network.inputs, network.dtype).reshape(rows, -1)
+        self._y = np.zeros((rows, network.widths[-1]), network.dtype)
+        plan.set(x=self._x.ctypes.data, out=self._y.ctypes.data)
+        self._run = partial(team.team().run, plan.address, plan.workers)
+
+    def __call__(self, x) -> np.ndarray:
+        self._x[...] = x
+        self._run()
+        return self._y.copy()
 
 
 def _rows(x, dtype: str) -> np.ndarray:

@@ -33,12 +33,13 @@ class Lowering:
     Attributes
     ----------
     source, targets : numpy.dtype
-        Of the data set's x and targets.
+        Of the data set's x and targets. Without a source, x is rows of the network's own dtype,
+        which the first product reads where they are.
     """
 
     def __init__(
         self, program: Program, buffers: Buffers, rows: int, batch: int, workers: int,
-        source: np.dtype, targets: np.dtype | None,
+        source: np.dtype | None, targets: np.dtype | None,
     ):  # fmt: skip
         self.program, self.buffers = program, buffers
         self.network, self.objective = program.network, program.objective
@@ -66,7 +67,8 @@ class Lowering:
     # -- data in and out --------------------------------------------------------------------------
 
     def _gather(self) -> None:
-        self._gather_rows("x", self.source)
+        if self.source is not None:
+            self._gather_rows("x", self.source)
         if self.objective and not self.objective.sparse:
             assert self.targets is not None
             self._gather_rows("t", self.targets)
@@ -121,7 +123,7 @@ class Lowering:
     def _linear(self, call: Call) -> None:
         i = int(call.writes[0][1:])
         layer = self.network.layers[i - 1]
-        source, w = self.buffers.matrix(call.reads[0]), self.buffers.parameters[f"w{i}"]
+        w = self.buffers.parameters[f"w{i}"]
         self._take("dropout_mask", writes=f"m{i}", run=True)
         activation = self._take("activation", reads=f"z{i}")
         dropped = self._take("multiply", writes=f"o{i}")
@@ -131,12 +133,20 @@ class Lowering:
         by_panels = self._by_panels(w.count)
         totals = {self.rows} if by_panels else shares(self.rows, self.workers)
         self.plan.add(
-            catalog.op("gemm", "forward", self.dtype), a=source.address, a_step=0,
-            a_pitch=source.pitch, m=self.rows, k=w.k, w=w.address, panels=w.count,
+            catalog.op("gemm", "forward", self.dtype), **self._source(call.reads[0]), m=self.rows,
+            k=w.k, w=w.address, panels=w.count,
             narrow=w.narrow, c=c.address, c_pitch=c.pitch, by_panels=by_panels,
             mc=BLOCK_ROWS, kc=BLOCK_BYTES // (2 * self.isa.vector_bytes), group=GROUP,
             epilogue=epilogue, operands=table, **self._tiles(ROWS, w, totals),
         )  # fmt: skip
+
+    def _source(self, name: str) -> dict:
+        """Where A lies: a buffer, or, if nothing was gathered, the caller's rows."""
+        if name == "x" and self.source is None:
+            pitch = self.network.inputs * self.size
+            return {"a": Slot("x"), "a_step": self.batch * pitch, "a_pitch": pitch}
+        matrix = self.buffers.matrix(name)
+        return {"a": matrix.address, "a_step": 0, "a_pitch": matrix.pitch}
 
     def _forward_epilogue(self, i, layer, activation, dropped, outputs):
         value = ACTIVATIONS[layer.activation].value if activation else None

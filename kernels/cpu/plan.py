@@ -9,7 +9,7 @@ import numpy as np
 
 from .isa import ISA
 from .jit import Kernel, compiled
-from .team import team
+from .team import FIRST, FLUSH, LAST, SCALAR_BYTES, SCALARS, job_record, team
 from .tile import tile
 
 
@@ -58,7 +58,6 @@ class Plan:
         self._ops: list[tuple[Kernel, dict]] = []
         self._keep: list = []
         self._slots: dict[str, list[tuple[np.ndarray, int]]] = {}
-        self._table: np.ndarray | None = None
 
     def add(self, kernel: Kernel, **fields) -> None:
         """Append an op; a field is an integer, a `Kernel`, a `Tiles`, a `Slot` or an array."""
@@ -91,7 +90,10 @@ class Plan:
                 record[i] = self._field(fields[name], record, i, found)
             records.append(record)
         self._keep.append(records)
-        self._table = np.array([record.ctypes.data for record in records], np.int64)
+        table = np.array([record.ctypes.data for record in records], np.int64)
+        self._keep.append(table)
+        self.job = job_record(table, self.workers, current=self.scalars)
+        self.address = self.job.ctypes.data
         self._ops = []
         return self
 
@@ -112,20 +114,18 @@ class Plan:
         return int(value)
 
     def run(self, first: int, last: int, scalars: int = 0, **slots: int) -> None:
-        """Run steps ``first`` to ``last``, with the step's scalars at address `scalars`."""
+        """Run steps ``first`` to ``last``; training has a table of scalars at that address."""
         if first >= last:
             return
+        self.set(**slots)
+        job = self.job
+        job[FIRST // 8], job[LAST // 8] = first, last
+        job[SCALARS // 8], job[SCALAR_BYTES // 8] = scalars, self.scalar_bytes if scalars else 0
+        job[FLUSH // 8] = scalars != 0
+        team().run(self.address, self.workers)
+
+    def set(self, **slots: int) -> None:
+        """Give slots their values."""
         for name, value in slots.items():
             for record, i in self._slots.get(name, ()):
                 record[i] = value
-        table = self._table
-        assert table is not None
-        team().run(
-            self._address, len(table), first, last, self.workers,
-            scalars, self.scalar_bytes if scalars else 0, self.scalars, flush=scalars != 0,
-        )  # fmt: skip
-
-    @property
-    def _address(self) -> int:
-        assert self._table is not None
-        return self._table.ctypes.data

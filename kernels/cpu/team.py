@@ -27,6 +27,9 @@ PARKED = 0
 SEEN = 64
 SPINS = 1000
 
+# A job, in bytes.
+TABLE, OPS, FIRST, LAST, WORKERS, SCALARS, SCALAR_BYTES, CURRENT, FLUSH = range(0, 72, 8)
+
 _threads: int | None = None
 _lock = threading.RLock()
 
@@ -80,6 +83,18 @@ def _quota() -> int:
         return 1 << 30
 
 
+def job_record(
+    table: np.ndarray, workers: int, *, scalar_bytes: int = 0, current: int = 0
+) -> np.ndarray:
+    """A job for `Team.run`: step 0 of the op table `table`, until its words are changed.
+
+    Before each step `scalar_bytes` bytes are copied from the address in `SCALARS`, which moves on,
+    to `current`. With `FLUSH`, subnormal numbers count as zero.
+    """
+    words = (table.ctypes.data, len(table), 0, 1, workers, 0, scalar_bytes, current, 0)
+    return np.array(words, np.int64)
+
+
 class Team:
     """Up to `size` threads, the caller's among them."""
 
@@ -94,33 +109,24 @@ class Team:
             kernel.address
             for kernel in compiled([catalog.driver(name) for name in ("run", "serve", "launch")])
         )
-        word = ctypes.c_int64
         self._run_address = run
-        self._run = ctypes.CFUNCTYPE(None, *[word] * 11)(run)
-        self._serve = ctypes.CFUNCTYPE(None, *[word] * 3)(serve)
-        self._launch = ctypes.CFUNCTYPE(None, *[word] * 11)(launch)
+        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
+        self._run, self._serve, self._launch = signature(run), signature(serve), signature(launch)
         self._wake: list[threading.Semaphore] = []
         self._busy = threading.Lock()
 
-    def run(
-        self, table, ops, first, last, workers,
-        scalars=0, scalar_bytes=0, current=0, flush=False,
-    ) -> None:  # fmt: skip
-        """Run steps ``first`` to ``last`` of the op table at address `table`.
-
-        Before each step `scalar_bytes` bytes are copied from `scalars`, which moves on, to
-        `current`. With `flush`, subnormal numbers count as zero.
-        """
+    def run(self, job: int, workers: int) -> None:
+        """Run the job at address `job`, see `job_record`."""
+        if workers == 1:
+            self._run(self._address, job, 0)
+            return
         with self._busy:
             self._grow(workers)
-            moving = scalars, scalar_bytes, current, flush
-            self._launch(
-                self._address, self._run_address, table, ops, first, last, workers, *moving
-            )
+            self._launch(self._address, self._run_address, job)
             if not self._ran[0]:
                 for semaphore in self._wake[: workers - 1]:
                     semaphore.release()
-                self._run(self._address, table, ops, first, last, 0, workers, *moving)
+                self._run(self._address, job, 0)
 
     def _grow(self, workers: int) -> None:
         while len(self._wake) < workers - 1:

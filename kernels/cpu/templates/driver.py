@@ -1,7 +1,7 @@
 """What runs op tables: the loop over steps, and the team of threads that shares each op.
 
-An op table is an array of records; a record holds the op's address and then its fields. Words are
-64-bit integers.
+An op table is an array of records; a record holds the op's address and then its fields. A job says
+which table to run, and for which steps. All are 64-bit integers.
 """
 
 from ..simd import (
@@ -16,19 +16,39 @@ from ..simd import (
     sched_yield,
     word,
 )
-from ..team import BARRIER, JOB, PARKED, RAN, SEEN, SPINS, WORKER, WORKER_BYTES
+from ..team import (
+    BARRIER,
+    CURRENT,
+    FIRST,
+    FLUSH,
+    JOB,
+    LAST,
+    OPS,
+    PARKED,
+    RAN,
+    SCALAR_BYTES,
+    SCALARS,
+    SEEN,
+    SPINS,
+    TABLE,
+    WORKER,
+    WORKER_BYTES,
+    WORKERS,
+)
 
 
 def run():
     """All steps of a job, by one worker; every op ends with a barrier of the workers.
 
-    With `flush`, subnormal numbers count as zero: late in a training Adam's averages become
+    With `FLUSH`, subnormal numbers count as zero: late in a training Adam's averages become
     subnormal, and arithmetic on them is up to a hundred times slower.
     """
 
-    def kernel(
-        mailbox, table, ops, first, last, worker, workers, scalars, scalar_bytes, current, flush
-    ):  # fmt: skip
+    def kernel(mailbox, job, worker):
+        table, ops, workers = word(job + TABLE), word(job + OPS), word(job + WORKERS)
+        first, last, flush = word(job + FIRST), word(job + LAST), word(job + FLUSH)
+        scalars, scalar_bytes = word(job + SCALARS), word(job + SCALAR_BYTES)
+        current = word(job + CURRENT)
         mode = flush_subnormals() if flush else 0
         for step in range(first, last):
             if worker == 0:
@@ -56,26 +76,27 @@ def run():
 
 
 def serve():
-    """A worker's life between two sleeps: wait for jobs and run them; return when none comes."""
+    """A worker's life between two sleeps: wait for jobs and run them; return when none comes.
+
+    The generation is odd while a job is being posted. Only a job that was read whole in one even
+    generation is run: a worker that a job does not want may be late by any number of jobs.
+    """
 
     def kernel(mailbox, run, worker):
         own = mailbox + WORKER + worker * WORKER_BYTES
-        job = mailbox + JOB
         atomic_store(own + PARKED, 0)
         seen = word(own + SEEN)
         spins = 0
         waiting = True
         while waiting:
             generation = atomic_load(mailbox)
-            if generation != seen:
-                seen = generation
-                put_word(own + SEEN, seen)
-                if worker < word(job + 32):
-                    call(
-                        run, mailbox, word(job), word(job + 8), word(job + 16), word(job + 24),
-                        worker, word(job + 32), word(job + 40), word(job + 48), word(job + 56),
-                        word(job + 64),
-                    )  # fmt: skip
+            if generation != seen and generation % 2 == 0:
+                job, workers = word(mailbox + JOB), word(mailbox + JOB + 8)
+                if atomic_load(mailbox) == generation:
+                    seen = generation
+                    put_word(own + SEEN, seen)
+                    if worker < workers:
+                        call(run, mailbox, job, worker)
                 spins = 0
             elif spins < SPINS:
                 pause()
@@ -95,29 +116,17 @@ def serve():
 def launch():
     """Post a job to the team and, unless somebody must be woken first, run the caller's part."""
 
-    def kernel(
-        mailbox, run, table, ops, first, last, workers, scalars, scalar_bytes, current, flush
-    ):  # fmt: skip
+    def kernel(mailbox, run, job):
+        workers = word(job + WORKERS)
+        atomic_add(mailbox, 1)
+        put_word(mailbox + JOB, job)
+        put_word(mailbox + JOB + 8, workers)
+        atomic_add(mailbox, 1)
         parked = 0
-        if workers > 1:
-            job = mailbox + JOB
-            put_word(job, table)
-            put_word(job + 8, ops)
-            put_word(job + 16, first)
-            put_word(job + 24, last)
-            put_word(job + 32, workers)
-            put_word(job + 40, scalars)
-            put_word(job + 48, scalar_bytes)
-            put_word(job + 56, current)
-            put_word(job + 64, flush)
-            atomic_add(mailbox, 1)
-            for w in range(1, workers):
-                parked += atomic_load(mailbox + WORKER + w * WORKER_BYTES + PARKED)
+        for w in range(1, workers):
+            parked += atomic_load(mailbox + WORKER + w * WORKER_BYTES + PARKED)
         if parked == 0:
-            call(
-                run, mailbox, table, ops, first, last, 0, workers, scalars, scalar_bytes, current,
-                flush,
-            )  # fmt: skip
+            call(run, mailbox, job, 0)
         put_word(mailbox + RAN, 1 if parked == 0 else 0)
 
     return kernel
