@@ -19,10 +19,14 @@ from .plan import Plan
 BLOCK_ROWS = 256
 """Rows of a batch in `evaluate` and `predict`: small enough that activations stay in the cache."""
 
-SMALL_ROWS = 32
-"""Batches of up to so many rows are predicted through a copy of the input, kept ready."""
+SMALL_BATCH = 4096
+"""Inputs of up to so many numbers are predicted through a copy, whose kernels are kept ready."""
 
-PARALLEL_FLOPS = 1 << 20
+BAD_PITCH = 1024
+"""Rows a multiple of this many bytes apart share sets of the cache; they are better copied apart.
+"""
+
+PARALLEL_FLOPS = 1 << 19
 """A step with fewer floating-point operations than this is faster on one thread."""
 
 
@@ -87,16 +91,20 @@ class CPUExecutor:
     def predict(self, x, out=None) -> np.ndarray:
         """Return the output for every row of x."""
         count = len(x)
-        if count <= SMALL_ROWS and out is None and x.shape[1] == self.network.inputs:
+        if out is None and x.size <= SMALL_BATCH and x.shape == (count, self.network.inputs):
             small = self._small.get(count)
             if small is None or small.plan.workers != self._workers("predict", count):
                 small = self._small[count] = self._make_small(count)
             return small(x)
-        x = np.ascontiguousarray(_rows(x, self.network.dtype), self.network.dtype)
+        x = _rows(x, self.network.dtype)
         units = self.network.widths[-1]
         result = np.empty((count, units), self.network.dtype) if out is None else out
         slots = {"x": x.ctypes.data, "out": result.ctypes.data}
-        self._run("predict", count, BLOCK_ROWS, None, None, slots)
+        source: np.dtype | None = None
+        if x.dtype != self.network.dtype or x.strides[0] % BAD_PITCH == 0:
+            order = np.arange(count)
+            source, slots["order"] = x.dtype, order.ctypes.data
+        self._run("predict", count, BLOCK_ROWS, source, None, slots)
         return result
 
     def _make_small(self, rows: int) -> _Small:
