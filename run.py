@@ -4,8 +4,8 @@ python3 run.py train [arguments of examples/classifier.py]   install fusednn, th
 python3 run.py test [arguments of pytest]                    ruff, mypy, then pytest
 python3 run.py lint                                          ruff and mypy alone
 
-The environment is set up by the first command and again whenever pyproject.toml, the Python in use
-or the place of the checkout has changed. The exit code is that of the first step that failed.
+The environment is set up by the first command and again whenever pyproject.toml, the names of the
+source files, the Python in use or the place of the checkout has changed. The exit code is that of the first step that failed.
 """
 
 from __future__ import annotations
@@ -78,7 +78,9 @@ def prepare(*extras: str) -> int:
     """Install fusednn with `extras` into the virtual environment unless it is there already."""
     stamp = VENV / "fusednn.json"
     home = {"root": str(ROOT), "python": sys.version}
-    pyproject = sha256(PYPROJECT.read_bytes()).hexdigest()
+    # An editable install knows its files by name: a new one has to be installed.
+    names = sorted(str(path.relative_to(ROOT)) for path in ROOT.glob("[kns]*/**/*.py"))
+    pyproject = sha256(PYPROJECT.read_bytes() + "\n".join(names).encode()).hexdigest()
     found = json.loads(stamp.read_text()) if stamp.is_file() else {}
     same_home = found.get("home") == home
     kept = found["extras"] if same_home and found["pyproject"] == pyproject else []

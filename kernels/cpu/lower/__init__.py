@@ -1,0 +1,67 @@
+"""From programs to op tables: which calls become one op, and with which kernels.
+
+Fused are: linear + activation + dropout; loss + the derivative of the last activation; the input's
+gradient + dropout + the derivative of the activation before; the weights' and the bias' gradient +
+their updates.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from .. import catalog
+from ..plan import Plan, Slot
+from .backward import Backward
+from .forward import Forward
+from .judge import Judge
+
+
+class Lowering(Forward, Judge, Backward):
+    """One program to one plan."""
+
+    def lower(self) -> Plan:
+        """The finished plan."""
+        self._gather()
+        while self.calls:
+            call = self.calls.pop(0)
+            getattr(self, f"_{call.op}")(call)
+        self._collect()
+        return self.plan.finish()
+
+    def _gather(self) -> None:
+        if self.source is not None:
+            self._gather_rows("x", self.source)
+        if self.objective and not self.objective.sparse:
+            assert self.targets is not None
+            self._gather_rows("t", self.targets)
+        elif self.objective:
+            self.plan.add(
+                catalog.op("rows", "gather_labels", self.dtype), labels=Slot("t"),
+                order=Slot("order"), batch=self.batch, m=self.rows,
+                out=self.buffers.vector("labels", np.int64),
+            )  # fmt: skip
+
+    def _gather_rows(self, name: str, dtype: np.dtype) -> None:
+        out = self.buffers.matrix(name)
+        columns = out.array.shape[1]
+        self.plan.add(
+            catalog.gather(dtype, self.dtype), data=Slot(name), row_bytes=columns * dtype.itemsize,
+            order=Slot("order"), batch=self.batch, m=self.rows, k=columns,
+            out=out.address, out_pitch=out.pitch,
+        )  # fmt: skip
+
+    def _collect(self) -> None:
+        if not self.objective:
+            y = self.buffers.matrix(f"y{len(self.network.layers)}")
+            columns = y.array.shape[1]
+            self.plan.add(
+                catalog.op("rows", "scatter", self.dtype), source=y.address, source_pitch=y.pitch,
+                m=self.rows, k=columns, out=Slot("out"),
+                out_step=self.batch * columns * self.size, out_pitch=columns * self.size,
+            )  # fmt: skip
+            return
+        for name in ("value", *self.objective.metrics):
+            self.plan.add(
+                catalog.op("rows", "collect", self.dtype), values=self.buffers.vector(name),
+                batch=self.batch, m=self.rows, out=Slot(name),
+            )  # fmt: skip

@@ -1,0 +1,127 @@
+"""What the lowering of every part of a program shares."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from ...program import Call, Program
+from .. import catalog
+from ..buffers import Buffers
+from ..plan import Plan, Tiles, tile_rows
+from ..pointwise import Pointwise, operands
+from ..tile import ROWS
+
+# Blocks of the matrix products, in rows and bytes: A's block is a quarter of a small L2 cache and
+# B's two thirds of a small L1 cache.
+BLOCK_ROWS = 256
+BLOCK_BYTES = 32 * 1024
+GROUP = 8
+
+
+class Base:
+    """One program for batches of `rows` rows, where whole batches have `batch`.
+
+    Attributes
+    ----------
+    calls : list of Call
+        What is still to be lowered, in order.
+    source, targets : numpy.dtype
+        Of the data set's x and targets. Without a source, x is rows of the network's own dtype,
+        which the first product reads where they are.
+    """
+
+    def __init__(
+        self, program: Program, buffers: Buffers, rows: int, batch: int, workers: int,
+        source: np.dtype | None, targets: np.dtype | None,
+    ):  # fmt: skip
+        self.program, self.buffers = program, buffers
+        self.network, self.objective = program.network, program.objective
+        self.rows, self.batch, self.workers = rows, batch, workers
+        self.source, self.targets = source, targets
+        self.isa, self.dtype = buffers.isa, self.network.dtype
+        self.lanes = buffers.lanes
+        self.size = np.dtype(self.dtype).itemsize
+        self.plan = Plan(self.dtype, workers, self.isa)
+        self.most = self.isa.max_rows(2), self.isa.max_rows(1)
+        self.results = {"value", *(self.objective.metrics if self.objective else ())}
+        if not self.objective:
+            self.results = {f"y{len(self.network.layers)}"}
+        self.calls = live(program.calls, self.results)
+
+    def _tiles(self, order: str, w, totals, *, both: bool = False) -> dict:
+        """Tables of micro-kernels for rows that come in these totals.
+
+        A group with a wide panel cuts its rows for wide tiles; `both` says that its narrow panel
+        then follows suit.
+        """
+        totals = set(blocks(totals)) if order == ROWS else totals
+        wide = tile_rows(totals, self.most[0])
+        narrow = tile_rows(totals, self.most[1]) | (wide if both else frozenset())
+        has_wide, has_narrow = True, True
+        if w is not None:
+            has_wide, has_narrow = w.count > w.narrow, w.narrow
+        else:
+            has_narrow = self.rows % (2 * self.lanes) != 0
+            has_wide = self.rows > self.lanes
+        none: frozenset[int] = frozenset()
+        return {
+            "tiles": Tiles(order, 2, wide if has_wide else none),
+            "narrow_tiles": Tiles(order, 1, narrow if has_narrow else none),
+            "most": self.most[0],
+            "narrow_most": self.most[1],
+        }
+
+    def _by_panels(self, panels: int) -> bool:
+        """Whether threads own panels: they come out even, or there are plenty."""
+        return panels % self.workers == 0 or panels >= 8 * self.workers
+
+    def _scratch(self, size: int) -> np.ndarray:
+        """Memory of `size` bytes for each worker, which no op reads that has not written it."""
+        return self.buffers.scratch(size * self.workers)
+
+    def _at(self, name: str) -> tuple[int, int]:
+        matrix = self.buffers.matrix(name)
+        return matrix.address, matrix.pitch
+
+    def _over_rows(self, spec: Pointwise, names, *, sums: str | None = None, scalars=None) -> None:
+        first, *others = (self._at(name) for name in names)
+        if sums:
+            others.append((self.buffers.vector(sums).ctypes.data, self.size))
+        table = operands(*others, scalars=scalars.ctypes.data if scalars is not None else 0)
+        self.plan.keep(scalars)
+        columns = self.buffers.matrix(names[0]).array.shape[1]
+        self.plan.add(
+            catalog.op("rows", "over_rows", self.dtype), m=self.rows, columns=columns,
+            first=first[0], first_step=0, first_pitch=first[1], formula=spec.kernel(self.dtype),
+            operands=table,
+        )  # fmt: skip
+
+    def _needs(self, name: str) -> bool:
+        return name in self.results or any(name in call.reads for call in self.calls)
+
+    def _take(self, op: str, *, reads: str = "", writes: str = "", run: bool = False):
+        """Remove the call that matches and return it; with `run`, lower it now."""
+        for i, call in enumerate(self.calls):
+            if call.op == op and (reads in call.reads or not reads) and (
+                writes in call.writes or not writes
+            ):
+                del self.calls[i]
+                if run:
+                    getattr(self, f"_{op}")(call)
+                return call
+        return None
+
+
+def live(calls, results: set[str]) -> list[Call]:
+    """Calls whose results somebody reads."""
+    wanted, live = set(results), []
+    for call in reversed(calls):
+        if call.op == "update" or wanted & set(call.writes):
+            wanted |= set(call.reads)
+            live.append(call)
+    return live[::-1]
+
+
+def blocks(totals) -> set[int]:
+    """Row counts of the blocks that these totals are cut into."""
+    return {min(BLOCK_ROWS, t) for t in totals} | {t % BLOCK_ROWS for t in totals if t > BLOCK_ROWS}
