@@ -5,7 +5,8 @@ python3 run.py test [arguments of pytest]                    ruff, mypy, then py
 python3 run.py lint                                          ruff and mypy alone
 
 The environment is set up by the first command and again whenever pyproject.toml, the names of the
-source files, the Python in use or the place of the checkout has changed. The exit code is that of the first step that failed.
+source files, the Python in use or the place of the checkout has changed. The exit code is that of
+the first step that failed.
 """
 
 from __future__ import annotations
