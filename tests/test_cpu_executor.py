@@ -242,3 +242,32 @@ def test_predictions_into_an_array_and_without_do_not_mix():
         assert_close(ours.predict(rows[:, ::1]), expected, "float32", "y")
     strided = x[::2][:8]
     assert_close(ours.predict(strided), reference.predict(strided), "float32", "y")
+
+
+MUTANTS = {
+    "scaled by 1.01": lambda a: a * a.dtype.type(1.01),
+    "wrong sign": lambda a: -a,
+    "stale last element": lambda a: np.concatenate([a.ravel()[:-1], [0]]).reshape(a.shape),
+    "transposed": lambda a: a.T.reshape(a.shape),
+    "one NaN": lambda a: np.where(np.arange(a.size).reshape(a.shape) == 3, np.nan, a),
+    "columns moved by one": lambda a: np.roll(a, 1, axis=-1),
+}
+
+
+@pytest.mark.parametrize("mutant", MUTANTS)
+@pytest.mark.parametrize("name", ["w1", "w1.m", "y1", "dz1", "y2", "dz2", "value"])
+def test_the_comparison_catches_mutants(mutant, name, monkeypatch):
+    """A buffer that is wrong in one of these ways fails `check_step`, whichever buffer it is."""
+    if name == "value" and mutant == "transposed":
+        mutant = "wrong sign"  # a vector is its own transpose
+    from fusednn.kernels.cpu.buffers import Buffers
+
+    net = network(9, 8, 7, activation="sigmoid")
+    honest = Buffers.arrays
+    monkeypatch.setattr(
+        Buffers, "arrays", lambda self: (a := honest(self)) | {name: MUTANTS[mutant](a[name])}
+    )
+    with pytest.raises(AssertionError):
+        check_step(net, Objective("mean_squared_error"))
+    monkeypatch.setattr(Buffers, "arrays", honest)
+    assert name in check_step(net, Objective("mean_squared_error"))

@@ -5,6 +5,7 @@ import pytest
 from scipy import special
 
 import fusednn as fnn
+from fusednn.kernels.cpu.isa import host
 from fusednn.kernels.formulas import ACTIVATIONS
 from fusednn.kernels.functional.losses import NAMES
 
@@ -49,6 +50,22 @@ def test_activations(name, dtype):
         eps = np.finfo(dtype).eps
         # log(1 - x) near x = 1 amplifies x's own rounding to float32
         np.testing.assert_allclose(y, expected, rtol=6 * eps, atol=6 * eps)
+
+
+@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("dtype", DTYPES)
+def test_stated_ulp(name, dtype):
+    """Against the same formula in higher precision: float64, or 64 bits of mantissa."""
+    rng = np.random.default_rng(11)
+    x = (rng.standard_normal(200_000) * np.exp(rng.uniform(-9, 3, 200_000))).astype(dtype)
+    if name == "log_probability":  # its bounds round to other numbers in float32
+        x = (special.expit(x.astype(float)) * 0.99).astype(dtype)
+    wide = np.float64 if dtype == "float32" else np.longdouble
+    exact = ACTIVATIONS[name].value(x.astype(wide))
+    y = getattr(fnn, NAMES_OF[name])(x)
+    unfused = 1 if host().fma else 1.4
+    ulp = np.abs(y - exact) / np.spacing(np.abs(exact.astype(dtype)))
+    assert ulp.max() <= ACTIVATIONS[name].max_ulp * unfused, x[ulp.argmax()]
 
 
 @pytest.mark.parametrize("name", NAMES_OF.values())
