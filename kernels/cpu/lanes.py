@@ -6,6 +6,7 @@ written in (helpers, loops over coefficients) disappears before LLVM sees it.
 
 from __future__ import annotations
 
+from importlib import import_module
 from typing import Any
 
 from llvmlite import ir
@@ -159,8 +160,8 @@ class Lanes(Symbol):
         names = _INT if isinstance(element, ir.IntType) else _FLOAT
         if word in names:
             return self.new(getattr(self.builder, names[word])(*values))
-        from . import elementary
-
+        # elementary is written on Lanes, so it can only be imported later
+        elementary = import_module(".elementary", __package__)
         function = getattr(elementary, word, None)
         if function is None:
             raise TypeError(f"[formula] the CPU backend has no code for {word!r}")
