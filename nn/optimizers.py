@@ -64,7 +64,7 @@ class SGD(Optimizer):
     nesterov : bool
     """
 
-    momentum: float
+    momentum: float = 0.0
 
     def __init__(
         self, learning_rate: float = 0.01, momentum: float = 0.0, nesterov: bool = False
@@ -76,7 +76,12 @@ class SGD(Optimizer):
             super().__init__(rule, learning_rate=learning_rate, momentum=momentum)
         else:
             super().__init__("sgd", learning_rate=learning_rate)
-            self.momentum = 0.0
+
+    def __setattr__(self, name: str, value: Any) -> None:
+        """Set a hyperparameter; momentum needs an array that plain descent does not keep."""
+        if name == "momentum" and self.rule == "sgd":
+            raise AttributeError("this SGD was made without momentum; make another one.")
+        super().__setattr__(name, value)
 
 
 class RMSprop(Optimizer):

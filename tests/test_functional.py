@@ -7,6 +7,7 @@ from scipy import special
 import fusednn as fnn
 from fusednn.kernels.cpu.isa import host
 from fusednn.kernels.formulas import ACTIVATIONS
+from fusednn.kernels.functional import linear
 from fusednn.kernels.functional.losses import NAMES
 
 DTYPES = ["float32", "float64"]
@@ -207,7 +208,8 @@ def test_losses_are_pytorchs():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", [None, "relu", "silu", "sigmoid"])
 @pytest.mark.parametrize("bias", [(12,), (1, 12), (), None])
-def test_linear(dtype, activation, bias):
+def test_linear(dtype, activation, bias, monkeypatch):
+    monkeypatch.setattr(linear, "SMALL", 0)
     rng = np.random.default_rng(5)
     x, w = (rng.standard_normal(s).astype(dtype) for s in ((6, 5, 40), (40, 12)))
     b = None if bias is None else np.asarray(rng.standard_normal(bias), dtype)
@@ -226,7 +228,9 @@ def test_linear(dtype, activation, bias):
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "int64", "bool", "complex128", "object"])
-def test_matmul_is_numpys(dtype):
+@pytest.mark.parametrize("small", [0, linear.SMALL])
+def test_matmul_is_numpys(dtype, small, monkeypatch):
+    monkeypatch.setattr(linear, "SMALL", small)
     rng = np.random.default_rng(0)
     shapes = [
         ((50, 60), (60, 70)), ((60,), (60, 70)), ((50, 60), (60,)), ((60,), (60,)),

@@ -40,8 +40,10 @@ def run_op(kernel: Kernel, workers: int = 1, **fields: int) -> None:
 
 
 @cache
-def _pointwise(name: str, address: int):
-    return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(address)
+def _pointwise(spec: Pointwise, dtype: str):
+    """The kernel's address, and the same to be called from Python."""
+    address = compiled([spec.kernel(dtype)])[0].address
+    return address, ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(address)
 
 
 def elementwise(
@@ -59,18 +61,18 @@ def elementwise(
         blocks of `CHUNK` elements.
     """
     first = inputs[0]
-    dtype, size, item = str(first.dtype), first.size, first.itemsize
+    dtype, size, item = first.dtype.name, first.size, first.itemsize
+    address, function = _pointwise(spec, dtype)
     constants = np.array(scalars, dtype)
     rows, rest = divmod(size, CHUNK)
     if not spec.sums and size < PARALLEL_ELEMENTS:
         rows, rest = 0, size
     stride = CHUNK * item
-    sums = np.zeros((spec.sums, rows + 1), dtype)
     places = [(array.ctypes.data, stride) for array in (*inputs[1:], *outputs)]
-    places += [(row.ctypes.data, item) for row in sums]
+    if spec.sums:
+        sums = np.zeros((spec.sums, rows + 1), dtype)
+        places += [(row.ctypes.data, item) for row in sums]
     table = operands(*places, scalars=constants.ctypes.data)
-    kernel = spec.kernel(dtype)
-    address = compiled([kernel])[0].address
     start = first.ctypes.data
     if rows:
         parallel = size >= PARALLEL_ELEMENTS
@@ -81,6 +83,5 @@ def elementwise(
             formula=address, operands=table.ctypes.data,
         )  # fmt: skip
     if rest:
-        function = _pointwise(kernel.name, address)
         function(table.ctypes.data, rows, 1, 0, rest, start + rows * stride, 0)
     return sums.sum(axis=1, dtype=np.float64) if spec.sums else None

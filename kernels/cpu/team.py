@@ -10,6 +10,7 @@ from __future__ import annotations
 import ctypes
 import os
 import threading
+from functools import cache
 from pathlib import Path
 
 import numpy as np
@@ -61,6 +62,7 @@ def set_num_threads(n: int) -> None:
     _threads = int(n)
 
 
+@cache
 def _default_threads() -> int:
     wanted = os.environ.get("FUSEDNN_NUM_THREADS", "")
     if wanted:

@@ -11,8 +11,8 @@ from ..formulas import ACTIVATIONS
 from . import activations
 from .arrays import floats, result
 
-SMALL = 1 << 14
-"""Products with fewer multiply-adds than this are NumPy's: the call itself is what they cost."""
+SMALL = 1 << 19
+"""Products with fewer multiply-adds than this are NumPy's, whose call costs less."""
 
 
 def matmul(a, b, *, out=None):
@@ -70,10 +70,17 @@ def _into(a, b, answer):
         np.may_share_memory(answer, a) or np.may_share_memory(answer, b)
     )
     target = answer if direct else np.empty(answer.shape, answer.dtype)
-    gemm(a, b, target)
+    _multiply(a, b, target)
     if target is not answer:
         answer[...] = target
     return answer
+
+
+def _multiply(a, b, out) -> None:
+    if a.size * b.shape[1] < SMALL:
+        np.matmul(a, b, out=out)
+    else:
+        gemm(a, b, out)
 
 
 def _stack(a, b, answer) -> None:
@@ -117,7 +124,7 @@ def linear(x, w, b=None, *, activation: str | None = None, out=None) -> np.ndarr
     answer = result("linear", x, out, [x, w, b], shape=(*x.shape[:-1], units))
     rows = x.reshape(-1, x.shape[-1])
     z = np.empty((len(rows), units), x.dtype)
-    gemm(rows, w, z)
+    _multiply(rows, w, z)
     if b is not None:
         z += b
     if function is not None:
@@ -164,8 +171,8 @@ def linear_backward(dy, x, w, *, activation: str | None = None, y=None, z=None):
     dz, rows = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
     dx = np.empty((len(rows), w.shape[0]), dz.dtype)
     dw = np.empty(w.shape, dz.dtype)
-    gemm(dz, w.T, dx)
-    gemm(rows.T, dz, dw)
+    _multiply(dz, w.T, dx)
+    _multiply(rows.T, dz, dw)
     return dx.reshape(x.shape), dw, dz.sum(axis=0)
 
 
