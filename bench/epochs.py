@@ -193,7 +193,9 @@ def sklearn(workload):
     warnings.simplefilter("ignore")
     x, y, widths, batch, epochs, classes = data(workload)
     kind = MLPClassifier if classes else MLPRegressor
-    model = kind(widths[1:-1], batch_size=batch, max_iter=1, warm_start=True, alpha=0)
+    model = kind(
+        hidden_layer_sizes=widths[1:-1], batch_size=batch, max_iter=1, warm_start=True, alpha=0
+    )
     target = y if classes or widths[-1] > 1 else y.ravel()
     for _ in range(epochs):
         yield lambda: model.fit(x, target)
