@@ -196,16 +196,25 @@ METRICS: dict[str, Callable] = {
 # (Nesterov momentum).
 
 
-def _adam(g, w, m, v, beta_1, rest_1, beta_2, rest_2, rate, epsilon, keep):
-    m = fma(rest_1, g, beta_1 * m)
-    v = fma(rest_2 * g, g, beta_2 * v)
-    return w * keep - fast_divide(rate * m, fast_sqrt(v) + epsilon), m, v
+def _adam(g, w, m, v, rest_1, rest_2, rate, epsilon):
+    # beta m + (1 - beta) g, as a step from m to g: one multiply-add less
+    m = fma(rest_1, g - m, m)
+    v = fma(rest_2, fma(g, g, -v), v)
+    return w - fast_divide(rate * m, fast_sqrt(v) + epsilon), m, v
 
 
-def _adam_scalars(step, *, learning_rate, beta_1, beta_2, epsilon, weight_decay=0.0):
+def _adamw(g, w, m, v, rest_1, rest_2, rate, epsilon, keep):
+    return _adam(g, w * keep, m, v, rest_1, rest_2, rate, epsilon)
+
+
+def _adam_scalars(step, *, learning_rate, beta_1, beta_2, epsilon):
     rate = learning_rate * sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step)
+    return 1.0 - beta_1, 1.0 - beta_2, rate, epsilon
+
+
+def _adamw_scalars(step, *, learning_rate, weight_decay, **options):
     keep = 1.0 - learning_rate * weight_decay
-    return beta_1, 1.0 - beta_1, beta_2, 1.0 - beta_2, rate, epsilon, keep
+    return *_adam_scalars(step, learning_rate=learning_rate, **options), keep
 
 
 def _sgd(g, w, rate):
@@ -233,7 +242,7 @@ def _optimizer(name, update, states, scalars, **options):
 
 _adam_options = dict(learning_rate=0.001, beta_1=0.9, beta_2=0.999, epsilon=1e-7)
 _optimizer("adam", _adam, ("m", "v"), _adam_scalars, **_adam_options)
-_optimizer("adamw", _adam, ("m", "v"), _adam_scalars, **_adam_options, weight_decay=0.004)
+_optimizer("adamw", _adamw, ("m", "v"), _adamw_scalars, **_adam_options, weight_decay=0.004)
 _optimizer("sgd", _sgd, (), lambda step, *, learning_rate: (learning_rate,), learning_rate=0.01)
 for _name, _rule in (("momentum", _momentum), ("nesterov", _nesterov)):
     _optimizer(

@@ -50,6 +50,12 @@ def loop(
     return results
 
 
+def prefetch(builder: ir.IRBuilder, pointer: ir.Value) -> None:
+    """Ask for the cache line at a byte pointer, which will be written."""
+    function = intrinsic(builder.module, "llvm.prefetch.p0", VOID, PTR, I32, I32, I32)
+    builder.call(function, [pointer, I32(0), I32(2), I32(1)])
+
+
 class Memory:
     """Vectors of one dtype at addresses, inside one function."""
 

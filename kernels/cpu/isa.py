@@ -26,6 +26,9 @@ class ISA:
         Whether multiply-add rounds once; if not, it is a multiplication and an addition.
     cpu, features : str
         What LLVM is told to generate code for.
+    fast_division : bool
+        Whether a division costs less than an approximation and a step of Newton's method: true of
+        AMD's processors (a vector of 16 floats: about 7 cycles) and not of Intel's (16).
     """
 
     name: str
@@ -34,6 +37,7 @@ class ISA:
     fma: bool
     cpu: str
     features: str
+    fast_division: bool = False
 
     def lanes(self, dtype) -> int:
         """Elements of `dtype` in one vector."""
@@ -83,7 +87,8 @@ def _x86_levels(have) -> dict[str, ISA]:
 
     cpu, levels = binding.get_host_cpu_name(), {}
     if all(have.get(f) for f in ("avx512f", "avx512dq", "avx512vl", "avx512bw", "fma")):
-        levels["avx512"] = ISA("avx512", 64, 32, True, cpu, have.flatten())
+        fast = cpu.startswith("znver")
+        levels["avx512"] = ISA("avx512", 64, 32, True, cpu, have.flatten(), fast)
     if have.get("avx2") and have.get("fma"):
         wide = ("avx512", "avx10", "amx")
         narrow = ",".join(

@@ -239,7 +239,7 @@ class Lanes(Symbol):
 
     def _fast_divide(self, a, b):
         a, b = self._lift_floats(a, b)
-        if not self._has_approximations:
+        if not self._has_approximations or self.isa.fast_division:
             return a / b
         r = self._approximate("rcp14", b)
         q = a * r

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 LINE = 64  # bytes of a cache line
+WAY = 64 * 1024  # bytes of one way of a typical L2 cache
 
 
 def aligned_zeros(count: int, dtype) -> np.ndarray:
@@ -18,6 +19,17 @@ def aligned_zeros(count: int, dtype) -> np.ndarray:
 def padded(columns: int, lanes: int) -> int:
     """Columns of whole vectors; what panels of `columns` columns hold."""
     return -(-columns // lanes) * lanes
+
+
+def _spread(size: int) -> int:
+    """`size`, or a little more, so that neighbours at this distance do not share a cache's sets.
+
+    A way of an L2 cache is a power of two between 32 and 128 KiB. Where large pages keep addresses
+    as they are, a few panels that are a multiple of it apart fill all ways of some sets.
+    """
+    near = size % WAY
+    crowded = size >= WAY and (near < WAY // 8 or near > WAY * 7 // 8)
+    return size + WAY // 4 if crowded else size
 
 
 class Matrix:
@@ -54,6 +66,8 @@ class Panels:
         Whether the last panel is one vector wide.
     columns : int
         n and its padding.
+    pitch : int
+        Bytes from a panel to the next.
     """
 
     def __init__(self, k: int, n: int, dtype, lanes: int):
@@ -61,16 +75,24 @@ class Panels:
         self.count = -(-n // (2 * lanes))
         self.columns = padded(n, lanes)
         self.narrow = self.columns % (2 * lanes) != 0
-        self._memory = aligned_zeros(k * self.columns, dtype)
+        item = np.dtype(dtype).itemsize
+        self.pitch = _spread(k * 2 * lanes * item)
+        last = k * (lanes if self.narrow else 2 * lanes)
+        self._memory = aligned_zeros((self.count - 1) * self.pitch // item + last, dtype)
         self.address = self._memory.ctypes.data
+
+    @property
+    def nbytes(self) -> int:
+        """Size in memory."""
+        return self._memory.nbytes
 
     def _views(self):
         """(panel as k x width, its columns of the matrix), one after the other."""
-        nr, start = 2 * self.lanes, 0
-        for first in range(0, self.columns, nr):
+        nr = 2 * self.lanes
+        step = self.pitch // self._memory.itemsize
+        for p, first in enumerate(range(0, self.columns, nr)):
             width = min(nr, self.columns - first)
-            panel = self._memory[start : start + self.k * width].reshape(self.k, width)
-            start += self.k * width
+            panel = self._memory[p * step : p * step + self.k * width].reshape(self.k, width)
             yield panel[:, : self.n - first], slice(first, min(first + nr, self.n))
 
     def store(self, matrix: np.ndarray) -> None:

@@ -27,10 +27,15 @@ class Tiles:
     order: str
     vectors: int
     rows: frozenset[int]
+    fetches: int | None = None
 
     def kernels(self, dtype: str) -> dict[int, Kernel]:
         """The micro-kernels of the table."""
-        return {n: tile(dtype, self.order, n, self.vectors) for n in sorted(self.rows) if n}
+        return {
+            n: tile(dtype, self.order, n, self.vectors, self.fetches)
+            for n in sorted(self.rows)
+            if n
+        }
 
 
 def tile_rows(totals: Iterable[int], most: int) -> frozenset[int]:

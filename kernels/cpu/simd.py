@@ -14,6 +14,8 @@ from numba.core import types
 from numba.core.datamodel import models
 from numba.extending import intrinsic, register_model
 
+from .build import PTR
+from .build import prefetch as prefetch_line
 from .isa import ISA
 from .lanes import I32, I64, Lanes, real_type, splat
 from .lanes import intrinsic as llvm
@@ -264,14 +266,11 @@ put_word = _intrinsic(types.void, (types.int64, types.int64), _put)
 
 
 def _prefetch(builder, at):
-    byte = ir.IntType(8).as_pointer()
-    function = llvm(builder.module, "llvm.prefetch.p0", _VOID, byte, I32, I32, I32)
-    pointer = builder.inttoptr(at, byte)
-    builder.call(function, [pointer, I32(1), I32(3), I32(1)])
+    prefetch_line(builder, builder.inttoptr(at, PTR))
 
 
 prefetch = _intrinsic(types.void, (types.int64,), _prefetch)
-"""Ask for the cache line at an address, to be written."""
+"""Ask for the cache line at an address."""
 
 
 @intrinsic

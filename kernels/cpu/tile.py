@@ -15,10 +15,11 @@ from functools import cache
 
 from llvmlite import ir
 
-from .build import PTR, VOID, Memory, loop
+from .build import PTR, VOID, Memory, loop, prefetch
 from .isa import ISA
 from .jit import ENTRY, Kernel
 from .lanes import I64, Lanes
+from .layout import LINE
 
 ROWS = "rows"
 """A's row i starts at ``a + i * a_stride`` and is contiguous along k."""
@@ -27,40 +28,59 @@ COLUMNS = "columns"
 
 
 @cache
-def tile(dtype: str, order: str, rows: int, vectors: int) -> Kernel:
+def tile(dtype: str, order: str, rows: int, vectors: int, fetches: int | None = None) -> Kernel:
     """The micro-kernel for `rows` rows and a panel `vectors` vectors wide.
 
     Its arguments are ``(chunks, k, a, a_stride, a_jump, b, b_stride, c, c_stride, accumulate)``,
     addresses and strides in bytes: it runs over `chunks` pieces of `k` steps each; from one piece
     to the next `a` moves by `a_jump`, while `b` simply goes on.
+
+    With a number of `fetches` it asks meanwhile for memory that is wanted next: its further
+    arguments ``(fetched, offset, lines)`` say so many cache lines a piece, from `offset` on, of
+    each of the arrays whose addresses are in the table at `fetched`; that place, too, moves by
+    `a_jump`. One line of each array a step keeps clear of the limit on cache misses under way, at
+    which a core stands still.
     """
-    return Kernel(
-        f"tile {dtype} {order} {rows}x{vectors}",
-        lambda isa: _Tile(dtype, order, rows, vectors, isa).module,
-    )
+    name = f"tile {dtype} {order} {rows}x{vectors}"
+    if fetches is not None:
+        name += f" fetching {fetches}"
+    return Kernel(name, lambda isa: _Tile(dtype, order, rows, vectors, fetches, isa).module)
 
 
 class _Tile:
-    def __init__(self, dtype: str, order: str, rows: int, vectors: int, isa: ISA):
+    def __init__(
+        self, dtype: str, order: str, rows: int, vectors: int, fetches: int | None, isa: ISA
+    ):
         self.order, self.rows, self.vectors, self.isa = order, rows, vectors, isa
+        self.fetches = fetches
         self.module = ir.Module(ENTRY)
-        function = ir.Function(self.module, ir.FunctionType(VOID, [I64] * 10), ENTRY)
+        count = 10 if fetches is None else 13
+        function = ir.Function(self.module, ir.FunctionType(VOID, [I64] * count), ENTRY)
         function.attributes.add("nounwind")
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.memory = Memory(self.builder, dtype, isa)
         self._emit(*function.args)
 
-    def _emit(self, chunks, k, a, stride, jump, b, b_stride, c, c_stride, accumulate):
+    def _emit(self, chunks, k, a, stride, jump, b, b_stride, c, c_stride, accumulate, *fetch):
         bd = self.builder
         a, b, c = (bd.inttoptr(p, PTR) for p in (a, b, c))
         acc = self._start(c, c_stride, accumulate)
+        wanted, some = [], I64(0)
+        if fetch:
+            fetched, offset, lines = fetch
+            some = bd.select(bd.icmp_signed("<", lines, k), lines, k)
+            wanted = [bd.gep(array, [offset]) for array in self._arrays(fetched)]
+        m, rest = len(wanted), bd.sub(k, some) if wanted else k
 
         def chunk(_, state):
-            a, *rest = state
-            _, *rest = self._steps(k, stride, b_stride, [a, *rest])
-            return [bd.gep(a, [jump]), *rest]
+            wanted, (a, *after) = state[:m], state[m:]
+            turned = [bd.gep(place, [jump]) for place in (*wanted, a)]
+            if wanted:
+                a, *after = self._steps(some, stride, b_stride, [a, *after], wanted)
+            _, *after = self._steps(rest, stride, b_stride, [a, *after])
+            return [*turned, *after]
 
-        _, _, *acc = loop(bd, chunks, 1, [a, b, *acc], chunk)
+        acc = loop(bd, chunks, 1, [*wanted, a, b, *acc], chunk)[m + 2 :]
         for i in range(self.rows):
             for j in range(self.vectors):
                 self.memory.store(acc[i * self.vectors + j], self._c(c, c_stride, i, j))
@@ -85,7 +105,14 @@ class _Tile:
             acc.append(phi)
         return acc
 
-    def _steps(self, count, stride, b_stride, state):
+    def _arrays(self, table):
+        """The arrays that are fetched from."""
+        bd = self.builder
+        for i in range(self.fetches or 0):
+            place = bd.inttoptr(bd.add(table, I64(8 * i)), I64.as_pointer())
+            yield bd.inttoptr(bd.load(place), PTR)
+
+    def _steps(self, count, stride, b_stride, state, wanted=()):
         """`count` steps of k. Unrolling gains nothing here and costs LLVM registers: it spills."""
         bd, vectors = self.builder, self.vectors
         a, b, *acc = state
@@ -98,10 +125,12 @@ class _Tile:
         for _ in range(4, self.rows if by_rows else 0, 4):
             bases.append(bd.gep(bases[-1], [fours]))
 
-        n = len(bases)
+        n, m = len(bases), len(wanted)
 
         def step(_, state):
-            bases, b, acc = state[:n], state[n], state[n + 1 :]
+            wanted, bases, (b, *acc) = state[:m], state[m : m + n], state[m + n :]
+            for line in wanted:
+                prefetch(bd, line)
             columns = [
                 self.memory.load(bd.gep(b, [I64(j * self.isa.vector_bytes)]))
                 for j in range(vectors)
@@ -117,10 +146,11 @@ class _Tile:
                     acc[c] = self._fma(factor, columns[j], acc[c])
             onward = I64(self.memory.size) if by_rows else stride
             bases = [bd.gep(p, [onward]) for p in bases]
-            return [*bases, bd.gep(b, [b_stride]), *acc]
+            wanted = [bd.gep(line, [I64(LINE)]) for line in wanted]
+            return [*wanted, *bases, bd.gep(b, [b_stride]), *acc]
 
-        a, *state = loop(bd, count, 1, [*bases, b, *acc], step)
-        return [a, *state[n - 1 :]]
+        state = loop(bd, count, 1, [*wanted, *bases, b, *acc], step)[m:]
+        return [state[0], *state[n:]]
 
     def _c(self, c, c_stride, i, j):
         bd = self.builder

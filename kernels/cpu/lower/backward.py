@@ -20,6 +20,9 @@ from .base import BLOCK_ROWS, GROUP, Base, blocks
 PREFETCH_BYTES = 512 * 1024
 """Parameters and states that are larger than this are asked for before they are needed."""
 
+PACKED_BYTES = 256 * 1024
+"""Of the output's gradient that a group of panels takes: a part of an L2 cache."""
+
 
 class Backward(Base):
     """Calls from the loss back to the first layer, and the updates on the way."""
@@ -53,10 +56,11 @@ class Backward(Base):
         scratch = (batches * padded(w.n, self.lanes) + batches * BLOCK_ROWS) * width
         self.plan.add(
             catalog.op("gemm", "input_gradient", self.dtype), dz=dz.address, dz_pitch=dz.pitch,
-            m=self.rows, n=w.n, w=w.address, k=w.k,
+            m=self.rows, n=w.n, w=w.address, w_pitch=w.pitch, k=w.k,
             scratch=self._scratch(scratch), scratch_step=scratch, dx=out.address,
             dx_pitch=out.pitch, mc=BLOCK_ROWS, chunks=GROUP, epilogue=spec.kernel(self.dtype),
-            operands=table, **self._tiles(ROWS, None, totals),
+            fetched=np.array([w.address], np.int64), operands=table,
+            **self._tiles(ROWS, None, totals, fetches=1 if w.nbytes > PREFETCH_BYTES else 0),
         )  # fmt: skip
 
     def _weight_gradient(self, call: Call) -> None:
@@ -70,21 +74,22 @@ class Backward(Base):
         rule = OPTIMIZERS[update.options["rule"]]
         scalars = self._scalars(rule)
         by_panels = self._by_panels(w.count)
-        totals = {w.k} if by_panels else shares(w.k, self.workers)
+        totals = blocks({w.k} if by_panels else shares(w.k, self.workers))
         width = 2 * self.isa.vector_bytes
-        scratch = (GROUP * self.rows + 1 + max(self.most)) * width
+        group = max(1, min(w.count, PACKED_BYTES // (self.rows * width)))
+        scratch = (group * self.rows + 1 + max(self.most)) * width
         kept = [w, *(self.buffers.parameters[f"w{i}.{state}"] for state in rule.states)]
-        large = len(kept) * w.k * w.columns * self.size > PREFETCH_BYTES
+        large = sum(panels.nbytes for panels in kept) > PREFETCH_BYTES
         spec = Pointwise(f"update {rule.name}", rule.update, 1 + len(kept), len(kept), len(scalars))
         self.plan.add(
             catalog.op("gemm", "weight_gradient", self.dtype), x=source.address, x_step=0,
             x_pitch=source.pitch, m=self.rows, k=w.k, dz=dz.address, dz_pitch=dz.pitch,
-            panels=w.count, narrow=w.narrow, scratch=self._scratch(scratch), scratch_step=scratch,
-            by_panels=by_panels, group=GROUP, fetches=len(kept) if large else 0,
+            w_pitch=w.pitch, panels=w.count, narrow=w.narrow, by_panels=by_panels, group=group,
+            mc=BLOCK_ROWS, scratch=self._scratch(scratch), scratch_step=scratch,
             fetched=np.array([panels.address for panels in kept], np.int64),
             rule=spec.kernel(self.dtype), operands=self._update_table(f"w{i}", rule, scalars),
             bias_operands=self._update_table(f"b{i}", rule, scalars) if bias else 0,
-            **self._tiles(COLUMNS, w, totals, both=True),
+            **self._tiles(COLUMNS, w, totals, fetches=len(kept) if large else 0),
         )  # fmt: skip
 
     def _update_table(self, name: str, rule, scalars) -> np.ndarray:

@@ -9,7 +9,6 @@ from .. import catalog
 from ..buffers import Buffers
 from ..plan import Plan, Tiles, tile_rows
 from ..pointwise import Pointwise, operands
-from ..tile import ROWS
 
 # Blocks of the matrix products, in rows and bytes: A's block is a quarter of a small L2 cache and
 # B's two thirds of a small L1 cache.
@@ -48,25 +47,20 @@ class Base:
             self.results = {f"y{len(self.network.layers)}"}
         self.calls = live(program.calls, self.results)
 
-    def _tiles(self, order: str, w, totals, *, both: bool = False) -> dict:
-        """Tables of micro-kernels for rows that come in these totals.
-
-        A group with a wide panel cuts its rows for wide tiles; `both` says that its narrow panel
-        then follows suit.
-        """
-        totals = set(blocks(totals)) if order == ROWS else totals
-        wide = tile_rows(totals, self.most[0])
-        narrow = tile_rows(totals, self.most[1]) | (wide if both else frozenset())
-        has_wide, has_narrow = True, True
+    def _tiles(self, order: str, w, totals, fetches: int | None = None) -> dict:
+        """Tables of micro-kernels for blocks of these numbers of rows."""
         if w is not None:
             has_wide, has_narrow = w.count > w.narrow, w.narrow
         else:
             has_narrow = self.rows % (2 * self.lanes) != 0
             has_wide = self.rows > self.lanes
-        none: frozenset[int] = frozenset()
+        wide, narrow = (
+            tile_rows(totals, most) if wanted else frozenset()
+            for most, wanted in zip(self.most, (has_wide, has_narrow), strict=True)
+        )
         return {
-            "tiles": Tiles(order, 2, wide if has_wide else none),
-            "narrow_tiles": Tiles(order, 1, narrow if has_narrow else none),
+            "tiles": Tiles(order, 2, wide, fetches),
+            "narrow_tiles": Tiles(order, 1, narrow, fetches),
             "most": self.most[0],
             "narrow_most": self.most[1],
         }

@@ -10,7 +10,7 @@ from .. import catalog
 from ..plan import Slot, shares
 from ..pointwise import Pointwise, operands
 from ..tile import ROWS
-from .base import BLOCK_BYTES, BLOCK_ROWS, GROUP, Base
+from .base import BLOCK_BYTES, BLOCK_ROWS, GROUP, Base, blocks
 
 
 class Forward(Base):
@@ -41,10 +41,10 @@ class Forward(Base):
         c = self.buffers.matrix(outputs[0])
         epilogue, table = self._forward_epilogue(i, layer, activation, dropped, outputs)
         by_panels = self._by_panels(w.count)
-        totals = {self.rows} if by_panels else shares(self.rows, self.workers)
+        totals = blocks({self.rows} if by_panels else shares(self.rows, self.workers))
         self.plan.add(
             catalog.op("gemm", "forward", self.dtype), **self._source(call.reads[0]), m=self.rows,
-            k=w.k, w=w.address, panels=w.count,
+            k=w.k, w=w.address, w_pitch=w.pitch, panels=w.count,
             narrow=w.narrow, c=c.address, c_pitch=c.pitch, by_panels=by_panels,
             mc=BLOCK_ROWS, kc=BLOCK_BYTES // (2 * self.isa.vector_bytes), group=GROUP,
             epilogue=epilogue, operands=table, **self._tiles(ROWS, w, totals),

@@ -9,7 +9,7 @@ kernel called by address, finishes each tile while it is hot.
 Threads own panels, or rows where panels are few. No sum is ever split between threads.
 """
 
-from ..simd import Simd, call, prefetch, word
+from ..simd import Simd, call, word
 
 
 def forward(s: Simd):
@@ -21,7 +21,7 @@ def forward(s: Simd):
     vector, wide, size = s.bytes, 2 * s.bytes, s.size
 
     def kernel(
-        step, worker, workers, a, a_step, a_pitch, m, k, w, panels, narrow, c, c_pitch,
+        step, worker, workers, a, a_step, a_pitch, m, k, w, w_pitch, panels, narrow, c, c_pitch,
         tiles, narrow_tiles, most, narrow_most, by_panels, mc, kc, group, epilogue, operands,
     ):  # fmt: skip
         x = a + step * a_step
@@ -49,7 +49,7 @@ def forward(s: Simd):
                             out = c + i * c_pitch + p * wide
                             call(
                                 word(table + 8 * n), 1, steps, x + i * a_pitch + k0 * size,
-                                a_pitch, 0, w + p * k * wide + k0 * width, width, out, c_pitch, k0,
+                                a_pitch, 0, w + p * w_pitch + k0 * width, width, out, c_pitch, k0,
                             )  # fmt: skip
                             if k0 + kc >= k:
                                 call(
@@ -72,8 +72,9 @@ def input_gradient(s: Simd):
     transpose, store, zero = s.transpose, s.store, s.constant(0.0)
 
     def kernel(
-        step, worker, workers, dz, dz_pitch, m, n, w, k, scratch, scratch_step, dx, dx_pitch,
-        tiles, narrow_tiles, most, narrow_most, mc, chunks, epilogue, operands,
+        step, worker, workers, dz, dz_pitch, m, n, w, w_pitch, k, scratch, scratch_step,
+        dx, dx_pitch, tiles, narrow_tiles, most, narrow_most, mc, chunks, fetched,
+        epilogue, operands,
     ):  # fmt: skip
         n_rows = (n + lanes - 1) // lanes * lanes
         batches = (m + nr - 1) // nr
@@ -111,15 +112,18 @@ def input_gradient(s: Simd):
                         mr = each + (1 if t < longer else 0)
                         out = dxt + q * mc * wide + (i - i0) * width
                         if count > 0:
+                            # The first batch of columns fetches what the next pieces of w are.
                             call(
-                                word(table + 8 * mr), count, nr, w + p * k * wide + i * wide,
-                                wide, k * wide, b, width, out, width, p,
+                                word(table + 8 * mr), count, nr, w + p * w_pitch + i * wide,
+                                wide, w_pitch, b, width, out, width, p,
+                                fetched, (p + chunks) * w_pitch + i * wide, 0 if q else nr,
                             )  # fmt: skip
                         if ends:
                             call(
                                 word(table + 8 * mr), 1, rest,
-                                w + whole * k * wide + i * rest_width, rest_width, 0,
+                                w + whole * w_pitch + i * rest_width, rest_width, 0,
                                 b + count * nr * width, width, out, width, whole,
+                                fetched, 0, 0,
                             )  # fmt: skip
                         i += mr
             for q in range(batches):
@@ -141,17 +145,20 @@ def input_gradient(s: Simd):
 def weight_gradient(s: Simd):
     """``rule(x.T @ dz, w, ...)`` tile by tile, and the same for the bias with dz's column sums.
 
-    The gradient never reaches memory: a tile of it lies in L1 when the rule reads it. The weights'
-    and states' lines are asked for before the tile is computed, so that they arrive meanwhile.
+    The gradient never reaches memory: a tile of it lies in L1 when the rule reads it. While a tile
+    is computed, the weights and states of the next one are asked for.
+
+    The blocks: the panels of dz in a `group`, and the columns of x that make `mc` rows of w, stay
+    in L2 while the panels of w pass.
     """
     vector, wide, size = s.bytes, 2 * s.bytes, s.size
     load, store, zero = s.load, s.store, s.constant(0.0)
     add = s.formula(lambda a, b: a + b, 2)
 
     def kernel(
-        step, worker, workers, x, x_step, x_pitch, m, k, dz, dz_pitch, panels, narrow,
-        tiles, narrow_tiles, most, narrow_most, scratch, scratch_step, by_panels, group,
-        fetched, fetches, rule, operands, bias_operands,
+        step, worker, workers, x, x_step, x_pitch, m, k, w_pitch, dz, dz_pitch, panels, narrow,
+        tiles, narrow_tiles, most, narrow_most, scratch, scratch_step, by_panels, group, mc,
+        fetched, rule, operands, bias_operands,
     ):  # fmt: skip
         a = x + step * x_step
         packed = scratch + worker * scratch_step
@@ -164,7 +171,6 @@ def weight_gradient(s: Simd):
             i_first, i_last = k * worker // workers, k * (worker + 1) // workers
         for p0 in range(p_first, p_last, group):
             p1 = min(p0 + group, p_last)
-            limit = narrow_most if narrow and p0 == panels - 1 else most
             for p in range(p0, p1):
                 width = vector if narrow and p == panels - 1 else wide
                 for v in range(0, width, vector):
@@ -176,29 +182,31 @@ def weight_gradient(s: Simd):
                     store(sums + v, total)
                 if bias_operands and (by_panels or worker == 0):
                     call(rule, bias_operands, 0, 1, p * wide // size, width // size, sums, 0)
-            rows = i_last - i_first
-            count = (rows + limit - 1) // limit
-            each = rows // max(count, 1)
-            longer = rows - each * count
-            i = i_first
-            for t in range(count):
-                n = each + (1 if t < longer else 0)
+            for i0 in range(i_first, i_last, mc):
+                rows = min(mc, i_last - i0)
                 for p in range(p0, p1):
-                    width, table = wide, tiles
+                    width, table, limit = wide, tiles, most
                     if narrow and p == panels - 1:
-                        width, table = vector, narrow_tiles
-                    offset = p * k * wide + i * width
-                    for f in range(fetches):
-                        base = word(fetched + 8 * f) + offset
-                        for line in range(0, n * width, 64):
-                            prefetch(base + line)
-                    call(
-                        word(table + 8 * n), 1, m, a + i * size, x_pitch, 0,
-                        packed + (p - p0) * m * wide, width, gradient, width, 0,
-                    )  # fmt: skip
-                    call(
-                        rule, operands, 0, 1, offset // size, n * width // size, gradient, 0
-                    )  # fmt: skip
-                i += n
+                        width, table, limit = vector, narrow_tiles, narrow_most
+                    count = (rows + limit - 1) // limit
+                    each = rows // count
+                    longer = rows - each * count
+                    i = i0
+                    for t in range(count):
+                        n = each + (1 if t < longer else 0)
+                        offset = p * w_pitch + i * width
+                        following = offset + n * width
+                        if t == count - 1:
+                            last = narrow and p == panels - 2
+                            following = (p + 1) * w_pitch + i0 * (vector if last else wide)
+                        call(
+                            word(table + 8 * n), 1, m, a + i * size, x_pitch, 0,
+                            packed + (p - p0) * m * wide, width, gradient, width, 0,
+                            fetched, following, n * width // 64,
+                        )  # fmt: skip
+                        call(
+                            rule, operands, 0, 1, offset // size, n * width // size, gradient, 0
+                        )  # fmt: skip
+                        i += n
 
     return kernel

@@ -1,10 +1,13 @@
 """Row-wise templates: batches, softmax, cross-entropy, and elementwise formulas over rows."""
 
-from ..simd import Simd, call, put_word, word
+from ..simd import Simd, call, prefetch, put_word, word
 
 
 def gather(s: Simd, source):
-    """Rows of a data set, in the order of `order`, converted into a batch."""
+    """Rows of a data set, in the order of `order`, converted into a batch.
+
+    Rows come from anywhere in memory: while one is converted, the next one is asked for.
+    """
     size, lanes = s.size, s.lanes
     load, load_first = s.convert(source), s.convert(source, partial=True)
     store, store_first = s.store, s.store_first
@@ -13,10 +16,13 @@ def gather(s: Simd, source):
     def kernel(step, worker, workers, data, row_bytes, order, batch, m, k, out, out_pitch):
         rows = order + 8 * step * batch
         whole = k - k % lanes
-        for i in range(m * worker // workers, m * (worker + 1) // workers):
+        last = m * (worker + 1) // workers - 1
+        for i in range(m * worker // workers, last + 1):
             row = data + word(rows + 8 * i) * row_bytes
+            ahead = data + word(rows + 8 * min(i + 1, last)) * row_bytes - row
             to = out + i * out_pitch
             for j in range(0, whole, lanes):
+                prefetch(row + j * item + ahead)
                 store(to + j * size, load(row + j * item))
             if whole < k:
                 store_first(
