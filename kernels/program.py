@@ -144,9 +144,10 @@ def evaluate(network: Network, objective: Objective) -> Program:
 def train_step(network: Network, objective: Objective, optimizer: str) -> Program:
     """One batch: forward, loss, metrics, backward, update.
 
-    A layer's weights are updated after its input's gradient has been taken from them.
+    Every gradient by an activation is taken before any weight changes.
     """
     calls = [*_forward(network, training=True), *_judge(network, objective, gradient=True)]
+    updates = []
     states = OPTIMIZERS[optimizer].states
     for i in range(len(network.layers), 0, -1):
         layer = network.layers[i - 1]
@@ -158,17 +159,17 @@ def train_step(network: Network, objective: Objective, optimizer: str) -> Progra
         source = _output(network, i - 1, training=True)
         if i > 1:
             calls.append(Call("input_gradient", (f"dz{i}", f"w{i}"), (f"d{source}",)))
-        calls.append(Call("weight_gradient", (source, f"dz{i}"), (f"dw{i}",)))
+        updates.append(Call("weight_gradient", (source, f"dz{i}"), (f"dw{i}",)))
         names = [f"w{i}"]
         if layer.bias:
-            calls.append(Call("bias_gradient", (f"dz{i}",), (f"db{i}",)))
+            updates.append(Call("bias_gradient", (f"dz{i}",), (f"db{i}",)))
             names.append(f"b{i}")
         for name in names:
             kept = tuple(f"{name}.{state}" for state in states)
-            calls.append(
+            updates.append(
                 Call("update", (f"d{name}", name, *kept), (name, *kept), {"rule": optimizer})
             )
-    return Program(network, tuple(calls), objective, optimizer)
+    return Program(network, (*calls, *updates), objective, optimizer)
 
 
 def _output(network: Network, i: int, *, training: bool) -> str:

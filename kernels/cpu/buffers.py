@@ -32,6 +32,11 @@ class Buffers:
         self._matrices, self._vectors = {}, {}
         return True
 
+    @property
+    def nbytes(self) -> int:
+        """Size of all parameters and states."""
+        return sum(panels.nbytes for panels in self.parameters.values())
+
     def matrix(self, name: str) -> Matrix:
         """Buffer x, t, z1, dy2, m1, ... of the batch."""
         if name not in self._matrices:

@@ -12,6 +12,7 @@ import numpy as np
 from . import catalog, team
 from .jit import Kernel, compiled
 from .pointwise import Pointwise, operands
+from .sharing import spans
 
 CHUNK = 4096
 """Elements of one row, when a flat array is cut into rows for threads and for sums."""
@@ -27,15 +28,17 @@ def _entry(kernel_name: str, address: int):
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(address)
 
 
-def run_op(kernel: Kernel, workers: int = 1, **fields: int) -> None:
-    """Run one op by itself; `fields` are integers and addresses."""
+def run_op(kernel: Kernel, workers: int, rows: int, **fields: int) -> None:
+    """Run one op over `rows` rows by itself; `fields` are integers and addresses."""
     address, parameters = compiled([kernel])[0]
+    table = spans(rows, workers)
+    fields["rows"] = table.ctypes.data
     record = np.array([address, *(fields[name] for name in parameters[3:])], np.int64)
     if workers == 1:
         _entry(kernel.name, address)(record.ctypes.data + 8, 0, 0, 1)
         return
-    table = np.array([record.ctypes.data], np.int64)
-    job = team.job_record(table, workers)
+    ops = np.array([[record.ctypes.data, True]], np.int64)
+    job = team.job_record(ops, workers)
     team.team().run(job.ctypes.data, workers)
 
 
@@ -75,12 +78,11 @@ def elementwise(
     table = operands(*places, scalars=constants.ctypes.data)
     start = first.ctypes.data
     if rows:
-        parallel = size >= PARALLEL_ELEMENTS
+        workers = team.get_num_threads() if size >= PARALLEL_ELEMENTS else 1
         run_op(
             catalog.op("rows", "over_rows", dtype),
-            team.get_num_threads() if parallel else 1,
-            m=rows, columns=CHUNK, first=start, first_step=0, first_pitch=stride,
-            formula=address, operands=table.ctypes.data,
+            workers, rows, columns=CHUNK, source=start,
+            source_pitch=stride, formula=address, operands=table.ctypes.data,
         )  # fmt: skip
     if rest:
         function(table.ctypes.data, rows, 1, 0, rest, start + rows * stride, 0)

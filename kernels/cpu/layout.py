@@ -62,8 +62,8 @@ class Panels:
     ----------
     count : int
         Number of panels.
-    narrow : bool
-        Whether the last panel is one vector wide.
+    narrow : int
+        The number of the last panel if that is one vector wide, else -1.
     columns : int
         n and its padding.
     pitch : int
@@ -74,10 +74,10 @@ class Panels:
         self.k, self.n, self.lanes = k, n, lanes
         self.count = -(-n // (2 * lanes))
         self.columns = padded(n, lanes)
-        self.narrow = self.columns % (2 * lanes) != 0
+        self.narrow = self.count - 1 if self.columns % (2 * lanes) else -1
         item = np.dtype(dtype).itemsize
         self.pitch = _spread(k * 2 * lanes * item)
-        last = k * (lanes if self.narrow else 2 * lanes)
+        last = k * (2 * lanes if self.narrow < 0 else lanes)
         self._memory = aligned_zeros((self.count - 1) * self.pitch // item + last, dtype)
         self.address = self._memory.ctypes.data
 

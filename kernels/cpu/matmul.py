@@ -10,7 +10,8 @@ import numpy as np
 from . import catalog, team
 from .isa import ISA, host
 from .layout import aligned_zeros
-from .plan import Plan, Slot, Tiles, shares, tile_rows
+from .plan import Plan, Scratch, Slot, Tiles, tile_rows
+from .sharing import sizes, spans, whole
 from .tile import COLUMNS, ROWS
 
 MC = 224
@@ -70,7 +71,9 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     lanes, width = isa.lanes(dtype), 2 * isa.vector_bytes
     panels = -(-n // (2 * lanes))
     by_panels = panels >= workers and (panels % workers == 0 or panels >= 8 * workers or m < n)
-    rows = {m} if by_panels else shares(m, workers)
+    rows_of = whole(m, workers) if by_panels else spans(m, workers)
+    panels_of = spans(panels, workers) if by_panels else whole(panels, workers)
+    rows = sizes(rows_of)
     reuse = panels / workers if by_panels else panels
     kc = min(k, KC_BYTES // width)
     group = min(panels, GROUP)
@@ -78,15 +81,13 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     copy_a = reuse >= 4 and (a_order == COLUMNS or a_stride % 4096 == 0) and min(rows) > 14
     block = (MC * (kc * item + 64) if a_order == ROWS else kc * (MC * item + 64)) if copy_a else 0
     scratch = (group * kc + isa.max_rows(1)) * width + block
-    scratch = -(-scratch // 64) * 64
-    plan = Plan(dtype, workers, isa)
+    plan = Plan(dtype, workers, isa, _scratch)
     plan.add(
-        catalog.op("matmul", "matmul", dtype), a=Slot("a"), a_stride=a_stride,
-        by_rows=a_order == ROWS, b=Slot("b"), b_stride=b_stride, copy_b=b_order == ROWS,
-        direct_b=b_order == ROWS and max(rows) <= 2 * isa.max_rows(2), copy_a=copy_a,
-        c=Slot("c"), c_pitch=pitch, m=m, n=n, k=k, by_panels=by_panels, mc=MC, kc=kc, group=group,
-        **_tiles(isa, a_order, rows, n, lanes),
-        scratch=_scratch(scratch * workers), scratch_step=scratch,
+        catalog.op("matmul", "matmul", dtype), rows_of=rows_of, panels_of=panels_of, a=Slot("a"),
+        a_stride=a_stride, by_rows=a_order == ROWS, b=Slot("b"), b_stride=b_stride,
+        copy_b=b_order == ROWS, direct_b=b_order == ROWS and max(rows) <= 2 * isa.max_rows(2),
+        copy_a=copy_a, c=Slot("c"), c_pitch=pitch, n=n, k=k, mc=MC, kc=kc, group=group,
+        **_tiles(isa, a_order, rows, n, lanes), **Scratch.fields(scratch),
     )  # fmt: skip
     return plan.finish()
 

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 import numpy as np
 
 from .isa import ISA
 from .jit import Kernel, compiled
+from .layout import LINE
+from .sharing import Use, barriers
 from .team import FIRST, FLUSH, LAST, SCALAR_BYTES, SCALARS, job_record, team
 from .tile import tile
 
@@ -48,25 +50,43 @@ def tile_rows(totals: Iterable[int], most: int) -> frozenset[int]:
     return frozenset(sizes)
 
 
-def shares(total: int, workers: int) -> set[int]:
-    """How many of `total` things each worker gets."""
-    return {total * (w + 1) // workers - total * w // workers for w in range(workers)}
+@dataclass(frozen=True)
+class Scratch:
+    """A field that is the address of memory of one's own, or (`step`) how far apart workers' are.
+
+    A plan has one such memory of the largest `size` that any op asks for, with the same step for
+    all of them: ops that run at the same time on two workers never meet in it.
+    """
+
+    size: int
+    step: bool = False
+
+    @classmethod
+    def fields(cls, size: int) -> dict[str, Scratch]:
+        """The two fields of an op that uses `size` bytes."""
+        return {"scratch": cls(size), "scratch_step": cls(size, step=True)}
 
 
 class Plan:
     """Ops in order, for one number of workers."""
 
-    def __init__(self, dtype: str, workers: int, isa: ISA):
+    def __init__(self, dtype: str, workers: int, isa: ISA, scratch: Callable[[int], np.ndarray]):
         self.dtype, self.workers, self.isa = dtype, workers, isa
         self.scalars = 0
         self.scalar_bytes = 0
+        self._scratch = scratch
         self._ops: list[tuple[Kernel, dict]] = []
+        self._uses: list[Use] = []
         self._keep: list = []
         self._slots: dict[str, list[tuple[np.ndarray, int]]] = {}
 
-    def add(self, kernel: Kernel, **fields) -> None:
-        """Append an op; a field is an integer, a `Kernel`, a `Tiles`, a `Slot` or an array."""
+    def add(self, kernel: Kernel, use: Use = Use(), **fields) -> None:  # noqa: B008 - frozen
+        """Append an op.
+
+        A field is an integer, a `Kernel`, a `Tiles`, a `Slot`, a `Scratch` or an array.
+        """
         self._ops.append((kernel, fields))
+        self._uses.append(use)
 
     def keep(self, array) -> None:
         """Keep alive what a table of operands points to."""
@@ -83,6 +103,7 @@ class Plan:
                 elif isinstance(value, Tiles):
                     kernels |= {k.name: k for k in value.kernels(self.dtype).values()}
         found = dict(zip(kernels, compiled(kernels.values()), strict=True))
+        self._share_scratch()
         records = []
         for kernel, fields in self._ops:
             address, parameters = found[kernel.name]
@@ -95,12 +116,25 @@ class Plan:
                 record[i] = self._field(fields[name], record, i, found)
             records.append(record)
         self._keep.append(records)
-        table = np.array([record.ctypes.data for record in records], np.int64)
+        table = np.array(
+            list(zip((r.ctypes.data for r in records), barriers(self._uses), strict=True)),
+            np.int64,
+        )
         self._keep.append(table)
         self.job = job_record(table, self.workers, current=self.scalars)
         self.address = self.job.ctypes.data
         self._ops = []
         return self
+
+    def _share_scratch(self) -> None:
+        """Replace the `Scratch` fields by what they stand for."""
+        asked = [f.size for _, fields in self._ops for f in fields.values() if _is_scratch(f)]
+        step = -(-max(asked, default=0) // LINE) * LINE
+        memory = self._scratch(step * self.workers) if step else None
+        for _, fields in self._ops:
+            for name, field in fields.items():
+                if _is_scratch(field):
+                    fields[name] = step if field.step else memory
 
     def _field(self, value, record, i, found) -> int:
         if isinstance(value, Slot):
@@ -134,3 +168,7 @@ class Plan:
         for name, value in slots.items():
             for record, i in self._slots.get(name, ()):
                 record[i] = value
+
+
+def _is_scratch(field) -> bool:
+    return isinstance(field, Scratch)

@@ -257,6 +257,19 @@ word = _intrinsic(
 """The 64-bit integer at an address."""
 
 
+@intrinsic
+def span(typingctx, table, worker):
+    """``(first, stop)`` of a worker in a table of `plan.spans`."""
+    pair = types.UniTuple(types.int64, 2)
+
+    def generate(context, builder, sig, args):
+        at = builder.add(args[0], builder.shl(args[1], I64(4)))
+        ends = [builder.load(_pointer(builder, builder.add(at, I64(i)), I64)) for i in (0, 8)]
+        return context.make_tuple(builder, pair, ends)
+
+    return pair(types.int64, types.int64), generate
+
+
 def _put(builder, at, value):
     builder.store(value, _pointer(builder, at, I64))
 

@@ -141,8 +141,8 @@ def softmax(x, axis: int = -1, *, out=None) -> np.ndarray:
         pitch = n * y.itemsize
         workers = team.get_num_threads() if y.size >= PARALLEL_ELEMENTS else 1
         run_op(
-            catalog.op("rows", "softmax", str(y.dtype)), workers, z=rows.ctypes.data, z_pitch=pitch,
-            m=y.size // n, n=n, y=y.ctypes.data, y_pitch=pitch,
+            catalog.op("rows", "softmax", str(y.dtype)), workers, y.size // n,
+            z=rows.ctypes.data, z_pitch=pitch, n=n, y=y.ctypes.data, y_pitch=pitch,
         )  # fmt: skip
     answer[...] = np.moveaxis(y, -1, axis)
     return answer

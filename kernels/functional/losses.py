@@ -125,7 +125,7 @@ class _CrossEntropy:
                 catalog.op(
                     "rows", "cross_entropy", str(pred.dtype), labels is not None, gradient
                 ),
-                workers, z=logits.ctypes.data, z_pitch=pitch, m=rows, n=classes,
+                workers, rows, z=logits.ctypes.data, z_pitch=pitch, n=classes,
                 labels=labels.ctypes.data if labels is not None else 0,
                 targets=probabilities.ctypes.data if probabilities is not None else 0,
                 targets_pitch=pitch, dz=slopes.ctypes.data, dz_pitch=pitch,

@@ -36,8 +36,8 @@ class Lowering(Forward, Judge, Backward):
             self._gather_rows("t", self.targets)
         elif self.objective:
             self.plan.add(
-                catalog.op("rows", "gather_labels", self.dtype), labels=Slot("t"),
-                order=Slot("order"), batch=self.batch, m=self.rows,
+                catalog.op("rows", "gather_labels", self.dtype), self._use([], ["t"]),
+                rows=self.rows_of, labels=Slot("t"), order=Slot("order"), batch=self.batch,
                 out=self.buffers.vector("labels", np.int64),
             )  # fmt: skip
 
@@ -45,23 +45,26 @@ class Lowering(Forward, Judge, Backward):
         out = self.buffers.matrix(name)
         columns = out.array.shape[1]
         self.plan.add(
-            catalog.gather(dtype, self.dtype), data=Slot(name), row_bytes=columns * dtype.itemsize,
-            order=Slot("order"), batch=self.batch, m=self.rows, k=columns,
-            out=out.address, out_pitch=out.pitch,
+            catalog.gather(dtype, self.dtype), self._use([], [name]), rows=self.rows_of,
+            data=Slot(name), row_bytes=columns * dtype.itemsize, order=Slot("order"),
+            batch=self.batch, k=columns, out=out.address, out_pitch=out.pitch,
         )  # fmt: skip
 
     def _collect(self) -> None:
         if not self.objective:
-            y = self.buffers.matrix(f"y{len(self.network.layers)}")
+            name = f"y{len(self.network.layers)}"
+            y = self.buffers.matrix(name)
             columns = y.array.shape[1]
             self.plan.add(
-                catalog.op("rows", "scatter", self.dtype), source=y.address, source_pitch=y.pitch,
-                m=self.rows, k=columns, out=Slot("out"),
-                out_step=self.batch * columns * self.size, out_pitch=columns * self.size,
+                catalog.op("rows", "scatter", self.dtype), self._use([name], []),
+                rows=self.rows_of, source=y.address, source_pitch=y.pitch, k=columns,
+                out=Slot("out"), out_step=self.batch * columns * self.size,
+                out_pitch=columns * self.size,
             )  # fmt: skip
             return
         for name in ("value", *self.objective.metrics):
             self.plan.add(
-                catalog.op("rows", "collect", self.dtype), values=self.buffers.vector(name),
-                batch=self.batch, m=self.rows, out=Slot(name),
+                catalog.op("rows", "collect", self.dtype), self._use([name], []),
+                rows=self.rows_of, values=self.buffers.vector(name), batch=self.batch,
+                out=Slot(name),
             )  # fmt: skip

@@ -12,8 +12,9 @@ from ...formulas import ACTIVATIONS, OPTIMIZERS
 from ...program import Call
 from .. import catalog
 from ..layout import padded
-from ..plan import shares
+from ..plan import Scratch
 from ..pointwise import Pointwise, operands
+from ..sharing import sizes, spans, whole
 from ..tile import COLUMNS, ROWS
 from .base import BLOCK_ROWS, GROUP, Base, blocks
 
@@ -49,18 +50,22 @@ class Backward(Base):
         inputs = [backward.reads[1], *(dropped.reads[1:] if dropped else ())]
         spec = Pointwise(f"{name} backward {len(inputs)}", formula, 1 + len(inputs))
         table = operands(*map(self._at, inputs), self._at(backward.writes[0]))
-        whole = {n * self.lanes for n in shares(-(-w.k // self.lanes), self.workers)}
-        totals = set(blocks(whole | {w.k - n for n in _starts(w.k, self.lanes, self.workers)}))
-        batches = -(-self.rows // (2 * self.lanes))
+        rows_of, k_of = whole(self.rows, self.workers), spans(w.k, self.workers, self.lanes)
+        if self.by_rows:
+            rows_of, k_of = self.rows_of, whole(w.k, self.workers)
+        rows = max(sizes(rows_of))
+        batches = -(-rows // (2 * self.lanes))
         width = 2 * self.isa.vector_bytes
         scratch = (batches * padded(w.n, self.lanes) + batches * BLOCK_ROWS) * width
+        fetches = 1 if w.nbytes > PREFETCH_BYTES else 0
         self.plan.add(
-            catalog.op("gemm", "input_gradient", self.dtype), dz=dz.address, dz_pitch=dz.pitch,
-            m=self.rows, n=w.n, w=w.address, w_pitch=w.pitch, k=w.k,
-            scratch=self._scratch(scratch), scratch_step=scratch, dx=out.address,
-            dx_pitch=out.pitch, mc=BLOCK_ROWS, chunks=GROUP, epilogue=spec.kernel(self.dtype),
+            catalog.op("gemm", "input_gradient", self.dtype),
+            self._use([*call.reads, *inputs], backward.writes, self.by_rows),
+            rows_of=rows_of, k_of=k_of, dz=dz.address, dz_pitch=dz.pitch, n=w.n, w=w.address,
+            w_pitch=w.pitch, **Scratch.fields(scratch), dx=out.address, dx_pitch=out.pitch,
+            mc=BLOCK_ROWS, chunks=GROUP, epilogue=spec.kernel(self.dtype),
             fetched=np.array([w.address], np.int64), operands=table,
-            **self._tiles(ROWS, None, totals, fetches=1 if w.nbytes > PREFETCH_BYTES else 0),
+            **self._tiles(ROWS, sizes(rows_of), blocks(sizes(k_of)), fetches),
         )  # fmt: skip
 
     def _weight_gradient(self, call: Call) -> None:
@@ -73,23 +78,26 @@ class Backward(Base):
         self._take("update", writes=f"b{i}")
         rule = OPTIMIZERS[update.options["rule"]]
         scalars = self._scalars(rule)
-        by_panels = self._by_panels(w.count)
-        totals = blocks({w.k} if by_panels else shares(w.k, self.workers))
+        k_of, panels_of = whole(w.k, self.workers), spans(w.count, self.workers)
+        if w.count % self.workers and w.count < 8 * self.workers:
+            k_of, panels_of = spans(w.k, self.workers), whole(w.count, self.workers)
         width = 2 * self.isa.vector_bytes
         group = max(1, min(w.count, PACKED_BYTES // (self.rows * width)))
         scratch = (group * self.rows + 1 + max(self.most)) * width
         kept = [w, *(self.buffers.parameters[f"w{i}.{state}"] for state in rule.states)]
         large = sum(panels.nbytes for panels in kept) > PREFETCH_BYTES
         spec = Pointwise(f"update {rule.name}", rule.update, 1 + len(kept), len(kept), len(scalars))
+        parameters = {f"w{i}", f"b{i}"}
         self.plan.add(
-            catalog.op("gemm", "weight_gradient", self.dtype), x=source.address, x_step=0,
-            x_pitch=source.pitch, m=self.rows, k=w.k, dz=dz.address, dz_pitch=dz.pitch,
-            w_pitch=w.pitch, panels=w.count, narrow=w.narrow, by_panels=by_panels, group=group,
-            mc=BLOCK_ROWS, scratch=self._scratch(scratch), scratch_step=scratch,
+            catalog.op("gemm", "weight_gradient", self.dtype),
+            self._use({*call.reads, "scalars"} | parameters, parameters, by_rows=False),
+            k_of=k_of, panels_of=panels_of, x=source.address, x_pitch=source.pitch, m=self.rows,
+            w_pitch=w.pitch, dz=dz.address, dz_pitch=dz.pitch, narrow=w.narrow,
+            group=group, mc=BLOCK_ROWS, **Scratch.fields(scratch),
             fetched=np.array([panels.address for panels in kept], np.int64),
             rule=spec.kernel(self.dtype), operands=self._update_table(f"w{i}", rule, scalars),
             bias_operands=self._update_table(f"b{i}", rule, scalars) if bias else 0,
-            **self._tiles(COLUMNS, w, totals, fetches=len(kept) if large else 0),
+            **self._tiles(COLUMNS, w, blocks(sizes(k_of)), len(kept) if large else 0),
         )  # fmt: skip
 
     def _update_table(self, name: str, rule, scalars) -> np.ndarray:
@@ -103,8 +111,3 @@ class Backward(Base):
         self.plan.scalars, self.plan.scalar_bytes = current.ctypes.data, current.nbytes
         return current[:count]
 
-
-def _starts(k: int, lanes: int, workers: int) -> set[int]:
-    """Where the workers' shares of k rows begin, in whole vectors."""
-    blocks = -(-k // lanes)
-    return {blocks * w // workers * lanes for w in range(workers)}

@@ -7,14 +7,19 @@ import numpy as np
 from ...program import Call, Program
 from .. import catalog
 from ..buffers import Buffers
+from ..layout import Panels
 from ..plan import Plan, Tiles, tile_rows
 from ..pointwise import Pointwise, operands
+from ..sharing import Use, spans, whole
 
 # Blocks of the matrix products, in rows and bytes: A's block is a quarter of a small L2 cache and
 # B's two thirds of a small L1 cache.
 BLOCK_ROWS = 256
 BLOCK_BYTES = 32 * 1024
 GROUP = 8
+
+OWN_CACHE = 256 * 1024
+"""Bytes of parameters and states that stay in the cache of every core that reads them."""
 
 
 class Base:
@@ -24,6 +29,10 @@ class Base:
     ----------
     calls : list of Call
         What is still to be lowered, in order.
+    rows_of : int64 array of shape (workers, 2)
+        Which rows of the batch a worker has, wherever rows are what is shared.
+    by_rows : bool
+        Whether everything up to the weights' gradients is shared that way.
     source, targets : numpy.dtype
         Of the data set's x and targets. Without a source, x is rows of the network's own dtype,
         which the first product reads where they are.
@@ -40,20 +49,26 @@ class Base:
         self.isa, self.dtype = buffers.isa, self.network.dtype
         self.lanes = buffers.lanes
         self.size = np.dtype(self.dtype).itemsize
-        self.plan = Plan(self.dtype, workers, self.isa)
+        self.plan = Plan(self.dtype, workers, self.isa, buffers.scratch)
+        self.rows_of = spans(rows, workers, self.lanes)
+        self.by_rows = buffers.nbytes <= OWN_CACHE and rows >= workers * self.lanes
         self.most = self.isa.max_rows(2), self.isa.max_rows(1)
         self.results = {"value", *(self.objective.metrics if self.objective else ())}
         if not self.objective:
             self.results = {f"y{len(self.network.layers)}"}
         self.calls = live(program.calls, self.results)
 
-    def _tiles(self, order: str, w, totals, fetches: int | None = None) -> dict:
-        """Tables of micro-kernels for blocks of these numbers of rows."""
-        if w is not None:
-            has_wide, has_narrow = w.count > w.narrow, w.narrow
+    def _tiles(self, order: str, columns, totals, fetches: int | None = None) -> dict:
+        """Tables of micro-kernels for blocks of these numbers of rows.
+
+        The columns are a weight's, or come in these numbers.
+        """
+        if isinstance(columns, Panels):
+            has_wide, has_narrow = columns.count > 1 or columns.narrow < 0, columns.narrow >= 0
         else:
-            has_narrow = self.rows % (2 * self.lanes) != 0
-            has_wide = self.rows > self.lanes
+            rests = {n % (2 * self.lanes) for n in columns}
+            has_narrow = any(0 < rest <= self.lanes for rest in rests)
+            has_wide = any(n > self.lanes for n in columns)
         wide, narrow = (
             tile_rows(totals, most) if wanted else frozenset()
             for most, wanted in zip(self.most, (has_wide, has_narrow), strict=True)
@@ -65,13 +80,19 @@ class Base:
             "narrow_most": self.most[1],
         }
 
-    def _by_panels(self, panels: int) -> bool:
-        """Whether threads own panels: they come out even, or there are plenty."""
-        return panels % self.workers == 0 or panels >= 8 * self.workers
+    def _rows_and_panels(self, panels: int) -> tuple[np.ndarray, np.ndarray]:
+        """Spans of both for a forward product: workers have rows or, with all rows, panels.
 
-    def _scratch(self, size: int) -> np.ndarray:
-        """Memory of `size` bytes for each worker, which no op reads that has not written it."""
-        return self.buffers.scratch(size * self.workers)
+        Panels, where they come out even or there are plenty: each then stays in one core's cache.
+        Rows, where all weights stay in every core's cache anyway: workers then need not meet.
+        """
+        even = panels % self.workers == 0 or panels >= 8 * self.workers
+        if even and not self.by_rows:
+            return whole(self.rows, self.workers), spans(panels, self.workers)
+        return self.rows_of, whole(panels, self.workers)
+
+    def _use(self, reads, writes, by_rows: bool = True) -> Use:
+        return Use(frozenset(reads), frozenset(writes), by_rows)
 
     def _at(self, name: str) -> tuple[int, int]:
         matrix = self.buffers.matrix(name)
@@ -84,10 +105,11 @@ class Base:
         table = operands(*others, scalars=scalars.ctypes.data if scalars is not None else 0)
         self.plan.keep(scalars)
         columns = self.buffers.matrix(names[0]).array.shape[1]
+        reads, writes = names[: spec.inputs], [*names[spec.inputs :], *([sums] if sums else ())]
         self.plan.add(
-            catalog.op("rows", "over_rows", self.dtype), m=self.rows, columns=columns,
-            first=first[0], first_step=0, first_pitch=first[1], formula=spec.kernel(self.dtype),
-            operands=table,
+            catalog.op("rows", "over_rows", self.dtype), self._use(reads, writes),
+            rows=self.rows_of, columns=columns, source=first[0], source_pitch=first[1],
+            formula=spec.kernel(self.dtype), operands=table,
         )  # fmt: skip
 
     def _needs(self, name: str) -> bool:

@@ -7,8 +7,9 @@ import numpy as np
 from ...formulas import ACTIVATIONS
 from ...program import SOFTMAX, Call
 from .. import catalog
-from ..plan import Slot, shares
+from ..plan import Slot
 from ..pointwise import Pointwise, operands
+from ..sharing import Use, sizes
 from ..tile import ROWS
 from .base import BLOCK_BYTES, BLOCK_ROWS, GROUP, Base, blocks
 
@@ -21,9 +22,10 @@ class Forward(Base):
         rate = call.options["rate"]
         choice = np.array([0.0, 1.0 / (1.0 - rate)], self.dtype)
         self.plan.add(
-            catalog.op("random", "dropout_mask", self.dtype), m=self.rows, n=mask.array.shape[1],
-            out=mask.address, pitch=mask.pitch, seed=Slot("seed"), layer=call.options["layer"],
-            first_step=Slot("first_step"), threshold=int(np.ceil(rate * 2**24)), choice=choice,
+            catalog.op("random", "dropout_mask", self.dtype), Use(writes=frozenset(call.writes)),
+            m=self.rows, n=mask.array.shape[1], out=mask.address, pitch=mask.pitch,
+            seed=Slot("seed"), layer=call.options["layer"], first_step=Slot("first_step"),
+            threshold=int(np.ceil(rate * 2**24)), choice=choice,
         )  # fmt: skip
 
     def _multiply(self, call: Call) -> None:
@@ -40,14 +42,15 @@ class Forward(Base):
         outputs = [f"{letter}{i}" for letter in "zyo" if self._needs(f"{letter}{i}")]
         c = self.buffers.matrix(outputs[0])
         epilogue, table = self._forward_epilogue(i, layer, activation, dropped, outputs)
-        by_panels = self._by_panels(w.count)
-        totals = blocks({self.rows} if by_panels else shares(self.rows, self.workers))
+        rows_of, panels_of = self._rows_and_panels(w.count)
+        reads = [*call.reads, f"m{i}"]
         self.plan.add(
-            catalog.op("gemm", "forward", self.dtype), **self._source(call.reads[0]), m=self.rows,
-            k=w.k, w=w.address, w_pitch=w.pitch, panels=w.count,
-            narrow=w.narrow, c=c.address, c_pitch=c.pitch, by_panels=by_panels,
+            catalog.op("gemm", "forward", self.dtype),
+            self._use(reads, outputs, rows_of is self.rows_of), rows_of=rows_of,
+            panels_of=panels_of, **self._source(call.reads[0]), k=w.k, w=w.address,
+            w_pitch=w.pitch, narrow=w.narrow, c=c.address, c_pitch=c.pitch,
             mc=BLOCK_ROWS, kc=BLOCK_BYTES // (2 * self.isa.vector_bytes), group=GROUP,
-            epilogue=epilogue, operands=table, **self._tiles(ROWS, w, totals),
+            epilogue=epilogue, operands=table, **self._tiles(ROWS, w, blocks(sizes(rows_of))),
         )  # fmt: skip
 
     def _source(self, name: str) -> dict:
@@ -88,15 +91,16 @@ class Forward(Base):
     def _softmax(self, call: Call) -> None:
         z, y = self.buffers.matrix(call.reads[0]), self.buffers.matrix(call.writes[0])
         self.plan.add(
-            catalog.op("rows", SOFTMAX, self.dtype), z=z.address, z_pitch=z.pitch, m=self.rows,
-            n=z.array.shape[1], y=y.address, y_pitch=y.pitch,
+            catalog.op("rows", SOFTMAX, self.dtype), self._use(call.reads, call.writes),
+            rows=self.rows_of, z=z.address, z_pitch=z.pitch, n=z.array.shape[1],
+            y=y.address, y_pitch=y.pitch,
         )  # fmt: skip
 
     def _softmax_backward(self, call: Call) -> None:
         dy, y = (self.buffers.matrix(name) for name in call.reads)
         dz = self.buffers.matrix(call.writes[0])
         self.plan.add(
-            catalog.op("rows", "softmax_backward", self.dtype), dy=dy.address, dy_pitch=dy.pitch,
-            y=y.address, y_pitch=y.pitch, m=self.rows, n=y.array.shape[1],
-            dz=dz.address, dz_pitch=dz.pitch,
+            catalog.op("rows", "softmax_backward", self.dtype), self._use(call.reads, call.writes),
+            rows=self.rows_of, dy=dy.address, dy_pitch=dy.pitch, y=y.address, y_pitch=y.pitch,
+            n=y.array.shape[1], dz=dz.address, dz_pitch=dz.pitch,
         )  # fmt: skip

@@ -29,7 +29,8 @@ class Judge(Base):
         t = None if sparse else self.buffers.matrix("t")
         self.plan.add(
             catalog.op("rows", CROSS_ENTROPY, self.dtype, sparse, bool(gradient)),
-            z=z.address, z_pitch=z.pitch, m=self.rows, n=z.array.shape[1],
+            self._use(call.reads, [*call.writes, values, hits]), rows=self.rows_of,
+            z=z.address, z_pitch=z.pitch, n=z.array.shape[1],
             labels=self.buffers.vector("labels", np.int64) if sparse else 0,
             targets=t.address if t else 0, targets_pitch=t.pitch if t else 0,
             dz=dz.address, dz_pitch=dz.pitch, scale=np.array([1.0 / self.rows], self.dtype),

@@ -1,7 +1,8 @@
 """What runs op tables: the loop over steps, and the team of threads that shares each op.
 
-An op table is an array of records; a record holds the op's address and then its fields. A job says
-which table to run, and for which steps. All are 64-bit integers.
+An op table has, for each op, the address of its record and whether the workers meet after it; a
+record holds the address of the op's kernel and then its fields. A job says which table to run, and
+for which steps. All are 64-bit integers.
 """
 
 from ..simd import (
@@ -38,7 +39,7 @@ from ..team import (
 
 
 def run():
-    """All steps of a job, by one worker; every op ends with a barrier of the workers.
+    """All steps of a job, by one worker; workers meet at a barrier where the op table says so.
 
     With `FLUSH`, subnormal numbers count as zero: late in a training Adam's averages become
     subnormal, and arithmetic on them is up to a hundred times slower.
@@ -55,9 +56,9 @@ def run():
                 for i in range(0, scalar_bytes, 8):
                     put_word(current + i, word(scalars + (step - first) * scalar_bytes + i))
             for o in range(ops):
-                record = word(table + 8 * o)
+                record = word(table + 16 * o)
                 call(word(record), record + 8, step, worker, workers)
-                if workers > 1:
+                if workers > 1 and word(table + 16 * o + 8):
                     generation = atomic_load(mailbox + BARRIER + 64)
                     if atomic_add(mailbox + BARRIER, 1) == workers - 1:
                         atomic_store(mailbox + BARRIER, 0)

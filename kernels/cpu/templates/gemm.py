@@ -1,15 +1,16 @@
 """The three matrix products of a dense layer, around the register tile.
 
 Weights lie in panels: NR = 2 vectors of columns side by side for each of their k rows, panel after
-panel; a last panel with at most one vector of columns is `narrow`, one vector wide. A panel is what
-a tile wants for B, and the rows of a panel are what the gradient wants for A, so that weights are
-never repacked. Sums go straight to the output (or to scratch in L1) and an epilogue, a `Pointwise`
-kernel called by address, finishes each tile while it is hot.
+panel; a last panel with at most one vector of columns is one vector wide, and `narrow` is its
+number, or -1. A panel is what a tile wants for B, and the rows of a panel are what the gradient
+wants for A, so that weights are never repacked. Sums go straight to the output (or to scratch in
+L1) and an epilogue, a `Pointwise` kernel called by address, finishes each tile while it is hot.
 
-Threads own panels, or rows where panels are few. No sum is ever split between threads.
+Tables of spans (`rows_of`, `k_of`, `panels_of`) say what is whose. No sum is ever split between
+workers.
 """
 
-from ..simd import Simd, call, word
+from ..simd import Simd, call, span, word
 
 
 def forward(s: Simd):
@@ -21,15 +22,12 @@ def forward(s: Simd):
     vector, wide, size = s.bytes, 2 * s.bytes, s.size
 
     def kernel(
-        step, worker, workers, a, a_step, a_pitch, m, k, w, w_pitch, panels, narrow, c, c_pitch,
-        tiles, narrow_tiles, most, narrow_most, by_panels, mc, kc, group, epilogue, operands,
+        step, worker, workers, rows_of, panels_of, a, a_step, a_pitch, k, w, w_pitch, narrow,
+        c, c_pitch, tiles, narrow_tiles, most, narrow_most, mc, kc, group, epilogue, operands,
     ):  # fmt: skip
         x = a + step * a_step
-        p_first, p_last, i_first, i_last = 0, panels, 0, m
-        if by_panels:
-            p_first, p_last = panels * worker // workers, panels * (worker + 1) // workers
-        else:
-            i_first, i_last = m * worker // workers, m * (worker + 1) // workers
+        i_first, i_last = span(rows_of, worker)
+        p_first, p_last = span(panels_of, worker)
         for i0 in range(i_first, i_last, mc):
             rows = min(mc, i_last - i0)
             for p0 in range(p_first, p_last, group):
@@ -38,7 +36,7 @@ def forward(s: Simd):
                     steps = min(kc, k - k0)
                     for p in range(p0, p1):
                         width, table, limit = wide, tiles, most
-                        if narrow and p == panels - 1:
+                        if p == narrow:
                             width, table, limit = vector, narrow_tiles, narrow_most
                         count = (rows + limit - 1) // limit
                         each = rows // count
@@ -72,10 +70,15 @@ def input_gradient(s: Simd):
     transpose, store, zero = s.transpose, s.store, s.constant(0.0)
 
     def kernel(
-        step, worker, workers, dz, dz_pitch, m, n, w, w_pitch, k, scratch, scratch_step,
+        step, worker, workers, rows_of, k_of, dz, dz_pitch, n, w, w_pitch, scratch, scratch_step,
         dx, dx_pitch, tiles, narrow_tiles, most, narrow_most, mc, chunks, fetched,
         epilogue, operands,
     ):  # fmt: skip
+        first, stop = span(rows_of, worker)
+        k_first, k_last = span(k_of, worker)
+        m = stop - first
+        source = dz + first * dz_pitch
+        target = dx + first * dx_pitch
         n_rows = (n + lanes - 1) // lanes * lanes
         batches = (m + nr - 1) // nr
         narrow = m - (batches - 1) * nr <= lanes
@@ -86,14 +89,11 @@ def input_gradient(s: Simd):
             width = vector if narrow and q == batches - 1 else wide
             out = dzt + q * n_rows * wide + (j - q * nr) * size
             for i in range(0, n_rows, lanes):
-                transpose(dz + j * dz_pitch + i * size, dz_pitch, out + i * width, width)
+                transpose(source + j * dz_pitch + i * size, dz_pitch, out + i * width, width)
 
         whole = n // nr
         rest = n - whole * nr
         rest_width = vector if rest <= lanes else wide
-        blocks = (k + lanes - 1) // lanes
-        k_first = blocks * worker // workers * lanes
-        k_last = min(k, blocks * (worker + 1) // workers * lanes)
         for i0 in range(k_first, k_last, mc):
             rows = min(mc, k_last - i0)
             for p in range(0, whole + (1 if rest else 0), chunks):
@@ -135,9 +135,10 @@ def input_gradient(s: Simd):
                 for j in range(0, m, lanes):
                     q = j // nr
                     width = vector if narrow and q == batches - 1 else wide
-                    source = dxt + q * mc * wide + i * width + (j - q * nr) * size
-                    transpose(source, width, dx + j * dx_pitch + (i0 + i) * size, dx_pitch)
-                call(epilogue, operands, 0, m, i0 + i, lanes, dx + (i0 + i) * size, dx_pitch)
+                    turned = dxt + q * mc * wide + i * width + (j - q * nr) * size
+                    transpose(turned, width, target + j * dx_pitch + (i0 + i) * size, dx_pitch)
+                at = target + (i0 + i) * size
+                call(epilogue, operands, first, m, i0 + i, lanes, at, dx_pitch)
 
     return kernel
 
@@ -156,23 +157,19 @@ def weight_gradient(s: Simd):
     add = s.formula(lambda a, b: a + b, 2)
 
     def kernel(
-        step, worker, workers, x, x_step, x_pitch, m, k, w_pitch, dz, dz_pitch, panels, narrow,
-        tiles, narrow_tiles, most, narrow_most, scratch, scratch_step, by_panels, group, mc,
+        step, worker, workers, k_of, panels_of, x, x_pitch, m, w_pitch, dz, dz_pitch, narrow,
+        tiles, narrow_tiles, most, narrow_most, scratch, scratch_step, group, mc,
         fetched, rule, operands, bias_operands,
     ):  # fmt: skip
-        a = x + step * x_step
         packed = scratch + worker * scratch_step
         sums = packed + group * m * wide
         gradient = sums + wide
-        p_first, p_last, i_first, i_last = 0, panels, 0, k
-        if by_panels:
-            p_first, p_last = panels * worker // workers, panels * (worker + 1) // workers
-        else:
-            i_first, i_last = k * worker // workers, k * (worker + 1) // workers
+        i_first, i_last = span(k_of, worker)
+        p_first, p_last = span(panels_of, worker)
         for p0 in range(p_first, p_last, group):
             p1 = min(p0 + group, p_last)
             for p in range(p0, p1):
-                width = vector if narrow and p == panels - 1 else wide
+                width = vector if p == narrow else wide
                 for v in range(0, width, vector):
                     total = zero()
                     for i in range(m):
@@ -180,13 +177,13 @@ def weight_gradient(s: Simd):
                         store(packed + (p - p0) * m * wide + i * width + v, row)
                         total = add(total, row)
                     store(sums + v, total)
-                if bias_operands and (by_panels or worker == 0):
+                if bias_operands and i_first == 0 and i_last > 0:
                     call(rule, bias_operands, 0, 1, p * wide // size, width // size, sums, 0)
             for i0 in range(i_first, i_last, mc):
                 rows = min(mc, i_last - i0)
                 for p in range(p0, p1):
                     width, table, limit = wide, tiles, most
-                    if narrow and p == panels - 1:
+                    if p == narrow:
                         width, table, limit = vector, narrow_tiles, narrow_most
                     count = (rows + limit - 1) // limit
                     each = rows // count
@@ -197,10 +194,10 @@ def weight_gradient(s: Simd):
                         offset = p * w_pitch + i * width
                         following = offset + n * width
                         if t == count - 1:
-                            last = narrow and p == panels - 2
-                            following = (p + 1) * w_pitch + i0 * (vector if last else wide)
+                            beside = vector if p + 1 == narrow else wide
+                            following = (p + 1) * w_pitch + i0 * beside
                         call(
-                            word(table + 8 * n), 1, m, a + i * size, x_pitch, 0,
+                            word(table + 8 * n), 1, m, x + i * size, x_pitch, 0,
                             packed + (p - p0) * m * wide, width, gradient, width, 0,
                             fetched, following, n * width // 64,
                         )  # fmt: skip

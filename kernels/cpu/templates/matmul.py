@@ -1,6 +1,6 @@
 """The general matrix product: any two matrices whose rows or columns are contiguous."""
 
-from ..simd import Simd, call, word
+from ..simd import Simd, call, span, word
 
 
 def matmul(s: Simd):
@@ -17,20 +17,16 @@ def matmul(s: Simd):
     transpose, copy, zero = s.transpose, s.copy, s.constant(0.0)
 
     def kernel(
-        step, worker, workers, a, a_stride, by_rows, b, b_stride, copy_b, direct_b, copy_a,
-        c, c_pitch, m, n, k, by_panels, mc, kc, group, tiles, narrow_tiles, most, narrow_most,
+        step, worker, workers, rows_of, panels_of, a, a_stride, by_rows, b, b_stride, copy_b,
+        direct_b, copy_a, c, c_pitch, n, k, mc, kc, group, tiles, narrow_tiles, most, narrow_most,
         scratch, scratch_step,
     ):  # fmt: skip
         packed = scratch + worker * scratch_step
         edge = packed + group * kc * wide
         block = edge + narrow_most * wide
         a_row, a_column = (a_stride, size) if by_rows else (size, a_stride)
-        panels = (n + nr - 1) // nr
-        p_first, p_last, i_first, i_last = 0, panels, 0, m
-        if by_panels:
-            p_first, p_last = panels * worker // workers, panels * (worker + 1) // workers
-        else:
-            i_first, i_last = m * worker // workers, m * (worker + 1) // workers
+        i_first, i_last = span(rows_of, worker)
+        p_first, p_last = span(panels_of, worker)
         for p0 in range(p_first, p_last, group):
             p1 = min(p0 + group, p_last)
             for k0 in range(0, k, kc):

@@ -1,6 +1,9 @@
-"""Row-wise templates: batches, softmax, cross-entropy, and elementwise formulas over rows."""
+"""Row-wise templates: batches, softmax, cross-entropy, and elementwise formulas over rows.
 
-from ..simd import Simd, call, prefetch, put_word, word
+Each worker has the rows that `rows`, a table of spans, gives it.
+"""
+
+from ..simd import Simd, call, prefetch, put_word, span, word
 
 
 def gather(s: Simd, source):
@@ -13,13 +16,13 @@ def gather(s: Simd, source):
     store, store_first = s.store, s.store_first
     item = source.itemsize
 
-    def kernel(step, worker, workers, data, row_bytes, order, batch, m, k, out, out_pitch):
-        rows = order + 8 * step * batch
+    def kernel(step, worker, workers, rows, data, row_bytes, order, batch, k, out, out_pitch):
+        taken = order + 8 * step * batch
         whole = k - k % lanes
-        last = m * (worker + 1) // workers - 1
-        for i in range(m * worker // workers, last + 1):
-            row = data + word(rows + 8 * i) * row_bytes
-            ahead = data + word(rows + 8 * min(i + 1, last)) * row_bytes - row
+        first, stop = span(rows, worker)
+        for i in range(first, stop):
+            row = data + word(taken + 8 * i) * row_bytes
+            ahead = data + word(taken + 8 * min(i + 1, stop - 1)) * row_bytes - row
             to = out + i * out_pitch
             for j in range(0, whole, lanes):
                 prefetch(row + j * item + ahead)
@@ -35,11 +38,11 @@ def gather(s: Simd, source):
 def gather_labels(s: Simd):
     """The labels of a batch."""
 
-    def kernel(step, worker, workers, labels, order, batch, m, out):
-        rows = order + 8 * step * batch
-        if worker == 0:
-            for i in range(m):
-                put_word(out + 8 * i, word(labels + 8 * word(rows + 8 * i)))
+    def kernel(step, worker, workers, rows, labels, order, batch, out):
+        taken = order + 8 * step * batch
+        first, stop = span(rows, worker)
+        for i in range(first, stop):
+            put_word(out + 8 * i, word(labels + 8 * word(taken + 8 * i)))
 
     return kernel
 
@@ -48,11 +51,11 @@ def collect(s: Simd):
     """Row values of a batch to their place in the history of a call."""
     copy, size = s.copy, s.size
 
-    def kernel(step, worker, workers, values, batch, m, out):
-        if worker == 0:
-            to = out + step * batch * size
-            for i in range(m):
-                copy(values + i * size, to + i * size)
+    def kernel(step, worker, workers, rows, values, batch, out):
+        to = out + step * batch * size
+        first, stop = span(rows, worker)
+        for i in range(first, stop):
+            copy(values + i * size, to + i * size)
 
     return kernel
 
@@ -60,14 +63,11 @@ def collect(s: Simd):
 def over_rows(s: Simd):
     """A `Pointwise` kernel over the rows of a matrix, shared between the workers."""
 
-    def kernel(
-        step, worker, workers, m, columns, first, first_step, first_pitch, formula, operands
-    ):  # fmt: skip
-        i = m * worker // workers
-        rows = m * (worker + 1) // workers - i
-        if rows > 0:
-            at = first + step * first_step + i * first_pitch
-            call(formula, operands, i, rows, 0, columns, at, first_pitch)
+    def kernel(step, worker, workers, rows, columns, source, source_pitch, formula, operands):
+        first, stop = span(rows, worker)
+        if first < stop:
+            at = source + first * source_pitch
+            call(formula, operands, first, stop - first, 0, columns, at, source_pitch)
 
     return kernel
 
@@ -77,9 +77,10 @@ def scatter(s: Simd):
     lanes, size = s.lanes, s.size
     load, store, store_first = s.load, s.store, s.store_first
 
-    def kernel(step, worker, workers, source, source_pitch, m, k, out, out_step, out_pitch):
+    def kernel(step, worker, workers, rows, source, source_pitch, k, out, out_step, out_pitch):
         whole = k - k % lanes
-        for i in range(m * worker // workers, m * (worker + 1) // workers):
+        first, stop = span(rows, worker)
+        for i in range(first, stop):
             row = source + i * source_pitch
             to = out + step * out_step + i * out_pitch
             for j in range(0, whole, lanes):
@@ -102,8 +103,9 @@ def softmax(s: Simd):
     add, divide = s.formula(lambda a, b: a + b, 2), s.formula(lambda a, b: a / b, 2)
     keep = s.where_first
 
-    def kernel(step, worker, workers, z, z_pitch, m, n, y, y_pitch):
-        for i in range(m * worker // workers, m * (worker + 1) // workers):
+    def kernel(step, worker, workers, rows, z, z_pitch, n, y, y_pitch):
+        begin, stop = span(rows, worker)
+        for i in range(begin, stop):
             row, out = z + i * z_pitch, y + i * y_pitch
             top = start()
             for j in range(0, n, lanes):
@@ -129,8 +131,9 @@ def softmax_backward(s: Simd):
     multiply_add = s.formula(lambda a, b, c: a * b + c, 3)
     backward = s.formula(lambda dy, y, mean: y * (dy - mean), 3)
 
-    def kernel(step, worker, workers, dy, dy_pitch, y, y_pitch, m, n, dz, dz_pitch):
-        for i in range(m * worker // workers, m * (worker + 1) // workers):
+    def kernel(step, worker, workers, rows, dy, dy_pitch, y, y_pitch, n, dz, dz_pitch):
+        begin, stop = span(rows, worker)
+        for i in range(begin, stop):
             a, b, out = dy + i * dy_pitch, y + i * y_pitch, dz + i * dz_pitch
             mean = zero()
             for j in range(0, n, lanes):
@@ -168,10 +171,11 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool):
     keep, broadcast, first_equal = s.where_first, s.broadcast, s.first_equal
 
     def kernel(
-        step, worker, workers, z, z_pitch, m, n, labels, targets, targets_pitch, dz, dz_pitch,
+        step, worker, workers, rows, z, z_pitch, n, labels, targets, targets_pitch, dz, dz_pitch,
         scale, values, hits,
     ):  # fmt: skip
-        for i in range(m * worker // workers, m * (worker + 1) // workers):
+        begin, stop = span(rows, worker)
+        for i in range(begin, stop):
             row, out = z + i * z_pitch, dz + i * dz_pitch
             top = start()
             for j in range(0, n, lanes):
