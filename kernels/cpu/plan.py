@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -62,7 +63,7 @@ class Scratch:
     step: bool = False
 
     @classmethod
-    def fields(cls, size: int) -> dict[str, Scratch]:
+    def fields(cls, size: int) -> dict[str, Any]:
         """The two fields of an op that uses `size` bytes."""
         return {"scratch": cls(size), "scratch_step": cls(size, step=True)}
 

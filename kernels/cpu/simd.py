@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import platform
 from functools import cache
+from typing import Any
 
 import numpy as np
 from llvmlite import ir
@@ -258,8 +259,7 @@ word = _intrinsic(
 
 
 @intrinsic
-def span(typingctx, table, worker):
-    """``(first, stop)`` of a worker in a table of `plan.spans`."""
+def _span(typingctx, table, worker):
     pair = types.UniTuple(types.int64, 2)
 
     def generate(context, builder, sig, args):
@@ -269,6 +269,9 @@ def span(typingctx, table, worker):
 
     return pair(types.int64, types.int64), generate
 
+
+span: Any = _span
+"""``(first, stop)`` of a worker in a table of `sharing.spans`."""
 
 def _put(builder, at, value):
     builder.store(value, _pointer(builder, at, I64))
