@@ -208,8 +208,7 @@ def test_losses_are_pytorchs():
 @pytest.mark.parametrize("dtype", DTYPES)
 @pytest.mark.parametrize("activation", [None, "relu", "silu", "sigmoid"])
 @pytest.mark.parametrize("bias", [(12,), (1, 12), (), None])
-def test_linear(dtype, activation, bias, monkeypatch):
-    monkeypatch.setattr(linear, "SMALL", 0)
+def test_linear(dtype, activation, bias):
     rng = np.random.default_rng(5)
     x, w = (rng.standard_normal(s).astype(dtype) for s in ((6, 5, 40), (40, 12)))
     b = None if bias is None else np.asarray(rng.standard_normal(bias), dtype)
@@ -228,9 +227,9 @@ def test_linear(dtype, activation, bias, monkeypatch):
 
 
 @pytest.mark.parametrize("dtype", [*DTYPES, "int64", "bool", "complex128", "object"])
-@pytest.mark.parametrize("small", [0, linear.SMALL])
-def test_matmul_is_numpys(dtype, small, monkeypatch):
-    monkeypatch.setattr(linear, "SMALL", small)
+@pytest.mark.parametrize("one_thread", [0, linear.ONE_THREAD])
+def test_matmul_is_numpys(dtype, one_thread, monkeypatch):
+    monkeypatch.setattr(linear, "ONE_THREAD", one_thread)
     rng = np.random.default_rng(0)
     shapes = [
         ((50, 60), (60, 70)), ((60,), (60, 70)), ((50, 60), (60,)), ((60,), (60,)),

@@ -14,7 +14,7 @@ from .jit import Kernel
 
 
 def driver(name: str) -> Kernel:
-    """``run``, ``serve`` or ``launch`` of `templates.driver`."""
+    """``run``, ``serve``, ``launch`` or ``leave`` of `templates.driver`."""
     return Kernel(name, lambda isa: _template("driver", name)())
 
 
@@ -27,6 +27,17 @@ def op(module: str, name: str, dtype: str, *options) -> Kernel:
         return _template(module, name)(simd(dtype, isa), *options)
 
     return Kernel(" ".join([name, dtype, *(str(option) for option in options)]), build)
+
+
+def door(name: str) -> Kernel:
+    """The code of a built-in function, which works for both dtypes."""
+
+    def build(isa):
+        from .simd import simd
+
+        return _template("doors", name)(simd("float32", isa))
+
+    return Kernel(f"door {name}", build)
 
 
 def gather(source: np.dtype, dtype: str) -> Kernel:

@@ -42,15 +42,17 @@ def _contexts(isa: ISA):
 
 @global_compiler_lock
 def compile_function(function, isa: ISA) -> bytes:
-    """Object code whose entry takes 64-bit integers and returns nothing; see `jit.Kernel`.
+    """Object code whose entry takes 64-bit integers; see `jit.Kernel`.
 
-    `function` must not raise: sizes and addresses are checked before it is called.
+    `function` must not raise: sizes and addresses are checked before it is called. It returns
+    nothing, or an integer if its attribute `returns` is true.
     """
     from .jit import ENTRY
 
     typing, target = _contexts(isa)
     names = list(signature(function).parameters)
     count = len(names)
+    returned = types.int64 if getattr(function, "returns", False) else types.void
     flags: Any = Flags()  # its options are made at run time
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     flags.no_compile = True
@@ -58,26 +60,35 @@ def compile_function(function, isa: ISA) -> bytes:
     flags.error_model = "numpy"
     library = target.codegen().create_library("kernel")
     result = compile_extra(
-        typing, target, function, (types.int64,) * count, types.void, flags, {}, library=library
+        typing, target, function, (types.int64,) * count, returned, flags, {}, library=library
     )
     module = library.create_ir_module("entry")
     descriptor = result.fndesc
     convention = target.call_conv
     callee = ir.Function(
-        module, convention.get_function_type(types.void, (types.int64,) * count),
+        module, convention.get_function_type(returned, (types.int64,) * count),
         descriptor.llvm_func_name,
     )  # fmt: skip
     is_op = names[:3] == ["step", "worker", "workers"]
     entry = ir.Function(
-        module, ir.FunctionType(ir.VoidType(), [I64] * (4 if is_op else count)), ENTRY
+        module,
+        ir.FunctionType(
+            ir.VoidType() if returned is types.void else I64, [I64] * (4 if is_op else count)
+        ),
+        ENTRY,
     )
     builder = ir.IRBuilder(entry.append_basic_block())
     arguments = list(entry.args)
     if is_op:
         record = builder.inttoptr(arguments.pop(0), I64.as_pointer())
         arguments += [builder.load(builder.gep(record, [I64(i)])) for i in range(count - 3)]
-    convention.call_function(builder, callee, types.void, (types.int64,) * count, arguments)
-    builder.ret_void()
+    _, value = convention.call_function(
+        builder, callee, returned, (types.int64,) * count, arguments
+    )
+    if returned is types.void:
+        builder.ret_void()
+    else:
+        builder.ret(value)
     library.add_ir_module(module)
     library.finalize()
     return library.emit_native_object()

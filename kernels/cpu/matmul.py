@@ -3,29 +3,44 @@
 from __future__ import annotations
 
 from collections import OrderedDict
+from functools import lru_cache
 from threading import RLock
 
 import numpy as np
 
 from . import catalog, team
+from .door import BLOCKS
 from .isa import ISA, host
+from .jit import Kernel, compiled
 from .layout import aligned_zeros
 from .plan import Plan, Scratch, Slot, Tiles, tile_rows
 from .sharing import sizes, spans, whole
 from .tile import COLUMNS, ROWS
 
 MC = 224
-KC_BYTES = 40 * 1024
-GROUP = 32
-PARALLEL_FLOPS = 1 << 20
+KC_BYTES = 64 * 1024
+GROUP = 16
 KEPT = 512  # plans
+
+# A block of the context of the door, one for each dtype.
+FIELDS = (
+    "descr", "number", "size", "lanes", "record", "rows_wide", "rows_narrow",
+    "columns_wide", "columns_narrow", "most", "narrow_most", "shape", "rows_of", "panels_of",
+    "scratch_size", "row", "job", "table", "room",
+)  # fmt: skip
+
+MOST_WORK = 1 << 23
+"""Multiply-adds of the largest product that the door takes, holding Python's lock meanwhile."""
+
+ONE_THREAD = 1 << 18
+"""Multiply-adds of a product that is not worth a second thread."""
 
 _plans: OrderedDict[tuple, Plan] = OrderedDict()
 _lock = RLock()
 
 
 def gemm(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
-    """Write ``a @ b`` to `out`.
+    """Write ``a @ b`` to `out`: the same bits, whether through the door or not.
 
     Parameters
     ----------
@@ -40,19 +55,54 @@ def gemm(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
     if not (m and n and k):
         out[...] = 0
         return
+    if n == 1 and m > 1:
+        # A column is the transpose of a row, which keeps more of the processor busy.
+        row = out.T if out.flags.c_contiguous else np.empty((1, m), out.dtype)
+        gemm(b.T, a.T, row)
+        if not out.flags.c_contiguous:
+            out[...] = row.T
+        return
     item = a.itemsize
-    a, a_order, a_stride = _oriented(a, item)
+    a, a_order, a_stride = _oriented(np.ascontiguousarray(a) if m == 1 else a, item)
     b, b_order, b_stride = _oriented(b, item)
-    workers = team.get_num_threads() if 2 * m * n * k >= PARALLEL_FLOPS else 1
+    workers = team.get_num_threads() if m * n * k > ONE_THREAD else 1
     pitch = out.strides[0] if m > 1 else n * item
     key = (a.dtype.char, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers)
     with _lock:
         plan = _plans.get(key)
         if plan is None:
-            plan = _plans[key] = _plan(str(a.dtype), *key[1:])
+            make = _row_plan if m == 1 else _plan
+            plan = _plans[key] = make(str(a.dtype), *key[1:])
             if len(_plans) > KEPT:
                 _plans.popitem(last=False)
+            if 1 < m and m * n * k <= MOST_WORK:
+                _learn(str(a.dtype), a_order, m, n, workers)
         plan.run(0, 1, a=a.ctypes.data, b=b.ctypes.data, c=out.ctypes.data)
+
+
+def is_plain(x: np.ndarray) -> bool:
+    """Whether a kernel reads this matrix where it lies."""
+    return x.flags.aligned and _oriented(x, x.itemsize)[0] is x
+
+
+@lru_cache(4096)
+def _learn(dtype: str, order: str, m: int, n: int, workers: int) -> None:
+    isa = host()
+    rows_of, _ = _shared(m, -(-n // (2 * isa.lanes(dtype))), workers)
+    rows = sizes(rows_of)
+    for tiles in _tiles(isa, order, rows, n, isa.lanes(dtype), block=m).values():
+        if isinstance(tiles, Tiles):
+            kernels = tiles.kernels(dtype)
+            table = tiles.table(dtype, isa)
+            for size, found in zip(kernels, compiled(kernels.values()), strict=True):
+                table[size] = found.address
+
+
+def _shared(m: int, panels: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Spans of rows and panels: workers share panels if they come out even, else rows."""
+    if panels >= workers and (panels % workers == 0 or panels >= 8 * workers or m < panels):
+        return whole(m, workers), spans(panels, workers)
+    return spans(m, workers), whole(panels, workers)
 
 
 def _oriented(x: np.ndarray, item: int) -> tuple[np.ndarray, str, int]:
@@ -66,15 +116,24 @@ def _oriented(x: np.ndarray, item: int) -> tuple[np.ndarray, str, int]:
     return x, ROWS, columns * item
 
 
+def _row_plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) -> Plan:
+    isa = host()
+    nr = 2 * isa.lanes(dtype)
+    plan = Plan(dtype, workers, isa, _scratch)
+    plan.add(
+        catalog.op("matmul", "row", dtype), columns_of=spans(n, workers, nr),
+        turned=b_order == COLUMNS, a=Slot("a"), b=Slot("b"), b_stride=b_stride, c=Slot("c"), k=k,
+    )  # fmt: skip
+    return plan.finish()
+
+
 def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) -> Plan:
     isa = host()
     lanes, width = isa.lanes(dtype), 2 * isa.vector_bytes
     panels = -(-n // (2 * lanes))
-    by_panels = panels >= workers and (panels % workers == 0 or panels >= 8 * workers or m < n)
-    rows_of = whole(m, workers) if by_panels else spans(m, workers)
-    panels_of = spans(panels, workers) if by_panels else whole(panels, workers)
+    rows_of, panels_of = _shared(m, panels, workers)
     rows = sizes(rows_of)
-    reuse = panels / workers if by_panels else panels
+    reuse = max(sizes(panels_of))
     kc = min(k, KC_BYTES // width)
     group = min(panels, GROUP)
     item = np.dtype(dtype).itemsize
@@ -92,8 +151,8 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     return plan.finish()
 
 
-def _tiles(isa: ISA, order: str, rows, n: int, lanes: int) -> dict:
-    sizes = {min(MC, r) for r in rows} | {r % MC for r in rows if r > MC}
+def _tiles(isa: ISA, order: str, rows, n: int, lanes: int, block: int = MC) -> dict:
+    sizes = {min(block, r) for r in rows} | {r % block for r in rows if r > block}
     most, narrow_most = isa.max_rows(2), isa.max_rows(1)
     narrow = 0 < n % (2 * lanes) <= lanes
     none: frozenset[int] = frozenset()
@@ -114,3 +173,50 @@ def _scratch(size: int) -> np.ndarray:
     if _memory.nbytes < size:
         _memory = aligned_zeros(size, np.uint8)
     return _memory
+
+
+SCRATCH = 1 << 20
+"""Bytes that a worker of the door may pack B into."""
+
+SCRATCH_STEP = SCRATCH + 64 * 1024
+
+
+def prepare(context: np.ndarray) -> Kernel:
+    """Fill the context of the door ``matmul``; see `door.door`."""
+    room = max(team.get_num_threads(), 16)
+    memory = aligned_zeros(room * SCRATCH_STEP, np.uint8)
+    isa = host()
+    limits = {"most": isa.max_rows(2), "narrow_most": isa.max_rows(1)}
+    none: frozenset[int] = frozenset()
+    for number, dtype in enumerate(("float32", "float64")):
+        kernels = [catalog.op("matmul", name, dtype) for name in ("matmul", "row")]
+        (address, names), (row, row_names) = compiled(kernels)
+        rows_of, panels_of = np.zeros((2, room, 2), np.int64)
+        shape, table = np.zeros(2, np.int64), np.array([[0, 1]])
+        fixed = {
+            "rows_of": rows_of.ctypes.data, "panels_of": panels_of.ctypes.data, "mc": 1 << 40,
+            "scratch": memory.ctypes.data, "scratch_step": SCRATCH_STEP,
+            "columns_of": panels_of.ctypes.data, **limits,
+        }  # fmt: skip
+        record = np.array([address, *(fixed.get(name, 0) for name in names[3:])])
+        row_record = np.array([row, *(fixed.get(name, 0) for name in row_names[3:])])
+        job = team.job_record(table, 1)
+        _kept.append((memory, rows_of, panels_of, shape, table, record, row_record, job))
+        values = {
+            "descr": id(np.dtype(dtype)), "number": np.dtype(dtype).num, "room": room,
+            "size": np.dtype(dtype).itemsize, "lanes": isa.lanes(dtype),
+            "record": record.ctypes.data, "row": row_record.ctypes.data,
+            "shape": shape.ctypes.data, "scratch_size": SCRATCH, "job": job.ctypes.data,
+            "table": table.ctypes.data, "rows_of": rows_of.ctypes.data,
+            "panels_of": panels_of.ctypes.data, **limits,
+        }  # fmt: skip
+        for order in (ROWS, COLUMNS):
+            for name, vectors in (("wide", 2), ("narrow", 1)):
+                tiles = Tiles(order, vectors, none).table(dtype, isa)
+                values[f"{order}_{name}"] = tiles.ctypes.data
+        block = context[BLOCKS // 8 :][number * len(FIELDS) :][: len(FIELDS)]
+        block[:] = [values[name] for name in FIELDS]
+    return catalog.door("matmul")
+
+
+_kept: list = []

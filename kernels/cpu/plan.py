@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 
 import numpy as np
@@ -32,13 +33,22 @@ class Tiles:
     rows: frozenset[int]
     fetches: int | None = None
 
+    def table(self, dtype: str, isa: ISA) -> np.ndarray:
+        """The addresses by number of rows, as far as they have been compiled in this process."""
+        return _tile_table(dtype, self.order, self.vectors, self.fetches, isa)
+
     def kernels(self, dtype: str) -> dict[int, Kernel]:
-        """The micro-kernels of the table."""
+        """The micro-kernels that are wanted."""
         return {
             n: tile(dtype, self.order, n, self.vectors, self.fetches)
             for n in sorted(self.rows)
             if n
         }
+
+
+@cache
+def _tile_table(dtype: str, order: str, vectors: int, fetches: int | None, isa: ISA) -> np.ndarray:
+    return np.zeros(isa.max_rows(vectors) + 1, np.int64)
 
 
 def tile_rows(totals: Iterable[int], most: int) -> frozenset[int]:
@@ -144,7 +154,7 @@ class Plan:
         if isinstance(value, Kernel):
             return found[value.name].address
         if isinstance(value, Tiles):
-            table = np.zeros(max(value.rows, default=0) + 1, np.int64)
+            table = value.table(self.dtype, self.isa)
             for n, kernel in value.kernels(self.dtype).items():
                 table[n] = found[kernel.name].address
             value = table

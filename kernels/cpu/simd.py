@@ -304,6 +304,29 @@ def call(typingctx, function, *arguments):
     return signature, generate
 
 
+@intrinsic
+def _ask(typingctx, function, *arguments):
+    count = len(arguments)
+    signature = types.int64(types.int64, types.StarArgTuple((types.int64,) * count))
+
+    def generate(context, builder, sig, args):
+        kind = ir.FunctionType(I64, [I64] * count)
+        values = [builder.extract_value(args[1], i) for i in range(count)]
+        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
+
+    return signature, generate
+
+
+ask: Any = _ask
+"""Call the C function at an address with integers; its integer or pointer."""
+
+half_word = _intrinsic(
+    types.int64, (types.int64,),
+    lambda builder, at: builder.sext(builder.load(_pointer(builder, at, I32)), I64),
+)  # fmt: skip
+"""The 32-bit integer at an address."""
+
+
 # -- threads --------------------------------------------------------------------------------------
 
 atomic_add = _intrinsic(

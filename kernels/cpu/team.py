@@ -20,7 +20,7 @@ from .jit import compiled
 # The mailbox, in bytes: a generation that counts jobs, the job, the barrier, one block a worker.
 # Whatever one thread waits for while another writes has a cache line of its own.
 JOB = 64
-RAN = 192
+OWNERS = 192
 BARRIER = 256
 WORKER = 512
 WORKER_BYTES = 128
@@ -28,8 +28,20 @@ PARKED = 0
 SEEN = 64
 SPINS = 1000
 
+RAN, POSTED, BUSY = range(3)
+"""What a launch came to."""
+
 # A job, in bytes.
 TABLE, OPS, FIRST, LAST, WORKERS, SCALARS, SCALAR_BYTES, CURRENT, FLUSH = range(0, 72, 8)
+
+# What doors know of the team, in bytes: see `gate`.
+GATE_MAILBOX, GATE_RUN, GATE_LAUNCH, GATE_THREADS, GATE_STARTED, GATE_JOB = range(0, 48, 8)
+
+gate = np.zeros(6, np.int64)
+"""The team's addresses, how many threads are wanted and have been started, and a posted job.
+
+It lies in one place for as long as the process lives.
+"""
 
 _threads: int | None = None
 _lock = threading.RLock()
@@ -60,6 +72,7 @@ def set_num_threads(n: int) -> None:
     if isinstance(n, bool) or not isinstance(n, int | np.integer) or n < 1:
         raise ValueError(f"[set_num_threads] n is {n!r}; it must be an integer of at least 1.")
     _threads = int(n)
+    gate[GATE_THREADS // 8] = _threads
 
 
 @cache
@@ -98,37 +111,52 @@ def job_record(
 
 
 class Team:
-    """Up to `size` threads, the caller's among them."""
+    """Threads that share jobs, the caller's among them.
+
+    Whoever posts a job owns the team until it is done: the mailbox counts the owners, and one who
+    comes second steps back.
+    """
 
     def __init__(self) -> None:
         self._mailbox = np.zeros((WORKER + 1024 * WORKER_BYTES) // 8 + 8, np.int64)
         base = self._mailbox.ctypes.data
         self._address = base + (-base % 64)
-        self._ran = self._mailbox[(self._address - base + RAN) // 8 :][:1]
         from . import catalog
 
-        run, serve, launch = (
-            kernel.address
-            for kernel in compiled([catalog.driver(name) for name in ("run", "serve", "launch")])
-        )
-        self._run_address = run
-        signature = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 3)
-        self._run, self._serve, self._launch = signature(run), signature(serve), signature(launch)
+        names = ("run", "serve", "launch", "leave")
+        addresses = [k.address for k in compiled([catalog.driver(name) for name in names])]
+        i64 = ctypes.c_int64
+        self._run_address = addresses[0]
+        self._run, self._serve = (ctypes.CFUNCTYPE(None, i64, i64, i64)(a) for a in addresses[:2])
+        self._launch = ctypes.CFUNCTYPE(i64, i64, i64, i64)(addresses[2])
+        self._leave = ctypes.CFUNCTYPE(None, i64)(addresses[3])
         self._wake: list[threading.Semaphore] = []
-        self._busy = threading.Lock()
+        self._turn = threading.Lock()
+        gate[:] = self._address, addresses[0], addresses[2], get_num_threads(), 1, 0
 
     def run(self, job: int, workers: int) -> None:
         """Run the job at address `job`, see `job_record`."""
         if workers == 1:
             self._run(self._address, job, 0)
             return
-        with self._busy:
+        with self._turn:
             self._grow(workers)
-            self._launch(self._address, self._run_address, job)
-            if not self._ran[0]:
-                for semaphore in self._wake[: workers - 1]:
-                    semaphore.release()
-                self._run(self._address, job, 0)
+            state = BUSY
+            while state == BUSY:  # with a door's job, which is short
+                state = self._launch(self._address, self._run_address, job)
+            if state == POSTED:
+                self._run_posted(job, workers)
+
+    def _run_posted(self, job: int, workers: int) -> None:
+        for semaphore in self._wake[: workers - 1]:
+            semaphore.release()
+        self._run(self._address, job, 0)
+        self._leave(self._address)
+
+    def run_posted(self) -> None:
+        """Do what is left of the job that a door has posted while somebody slept."""
+        job = int(gate[GATE_JOB // 8])
+        self._run_posted(job, ctypes.c_int64.from_address(job + WORKERS).value)
 
     def _grow(self, workers: int) -> None:
         while len(self._wake) < workers - 1:
@@ -140,6 +168,7 @@ class Team:
             self._mailbox[block + SEEN // 8] = generation
             semaphore = threading.Semaphore(0)
             self._wake.append(semaphore)
+            gate[GATE_STARTED // 8] = 1 + len(self._wake)
             name = f"fusednn-{worker}"
             arguments = (worker, semaphore)
             threading.Thread(target=self._work, args=arguments, name=name, daemon=True).start()
@@ -166,6 +195,7 @@ def _forget() -> None:
     """After a fork the child has none of the threads: it starts with a new team and new locks."""
     global _team, _lock
     _team, _lock = None, threading.RLock()
+    gate[GATE_STARTED // 8] = 0
 
 
 if hasattr(os, "register_at_fork"):

@@ -6,16 +6,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from ..cpu.matmul import gemm
+from ..cpu.door import door
+from ..cpu.matmul import FIELDS, ONE_THREAD, gemm, is_plain, prepare
 from ..formulas import ACTIVATIONS
 from . import activations
 from .arrays import floats, result
 
-SMALL = 1 << 19
-"""Products with fewer multiply-adds than this are NumPy's, whose call costs less."""
 
-
-def matmul(a, b, *, out=None):
+def _matmul(a, b, *, out=None):
     """Matrix product with the semantics of `numpy.matmul`.
 
     Parameters
@@ -57,30 +55,28 @@ def matmul(a, b, *, out=None):
 
 
 def _ours(a: np.ndarray, b: np.ndarray) -> bool:
-    """Whether the product is one, or a stack, that is worth a kernel call."""
+    """Whether the product is the kernels': by dtype, layout and size, never by chance."""
     if a.dtype != b.dtype or a.dtype not in (np.float32, np.float64) or a.ndim < 2 or b.ndim < 1:
         return False
+    if not (a.flags.aligned and b.flags.aligned):
+        return False
     columns = b.shape[-1] if b.ndim > 1 else 1
-    return a.shape[-2] * a.shape[-1] * columns >= SMALL
+    if a.ndim == 2 and b.ndim == 2 and is_plain(a) and is_plain(b):
+        return True
+    # What has to be copied, and stacks, are worth it when there is enough to do.
+    return a.shape[-2] > 1 and columns > 1 and a.shape[-2] * a.shape[-1] * columns > ONE_THREAD
 
 
 def _into(a, b, answer):
-    """``answer[...] = a @ b``, directly where the rows of `answer` are contiguous and apart."""
+    """``answer[...] = a @ b``, directly where `answer` is contiguous and apart."""
     direct = answer.flags.c_contiguous and not (
         np.may_share_memory(answer, a) or np.may_share_memory(answer, b)
     )
     target = answer if direct else np.empty(answer.shape, answer.dtype)
-    _multiply(a, b, target)
+    gemm(a, b, target)
     if target is not answer:
         answer[...] = target
     return answer
-
-
-def _multiply(a, b, out) -> None:
-    if a.size * b.shape[1] < SMALL:
-        np.matmul(a, b, out=out)
-    else:
-        gemm(a, b, out)
 
 
 def _stack(a, b, answer) -> None:
@@ -88,6 +84,10 @@ def _stack(a, b, answer) -> None:
     a, b = (np.broadcast_to(x, (*stack, *x.shape[-2:])) for x in (a, b))
     for index in np.ndindex(stack):
         _into(a[index], b[index], answer[index])
+
+
+_matmul.__name__ = _matmul.__qualname__ = "matmul"
+matmul = door(_matmul, "($self, a, b, /, *, out=None)", 2 * len(FIELDS), prepare)
 
 
 def linear(x, w, b=None, *, activation: str | None = None, out=None) -> np.ndarray:
@@ -124,7 +124,7 @@ def linear(x, w, b=None, *, activation: str | None = None, out=None) -> np.ndarr
     answer = result("linear", x, out, [x, w, b], shape=(*x.shape[:-1], units))
     rows = x.reshape(-1, x.shape[-1])
     z = np.empty((len(rows), units), x.dtype)
-    _multiply(rows, w, z)
+    matmul(rows, w, out=z)
     if b is not None:
         z += b
     if function is not None:
@@ -171,8 +171,8 @@ def linear_backward(dy, x, w, *, activation: str | None = None, y=None, z=None):
     dz, rows = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
     dx = np.empty((len(rows), w.shape[0]), dz.dtype)
     dw = np.empty(w.shape, dz.dtype)
-    _multiply(dz, w.T, dx)
-    _multiply(rows.T, dz, dw)
+    matmul(dz, w.T, out=dx)
+    matmul(rows.T, dz, out=dw)
     return dx.reshape(x.shape), dw, dz.sum(axis=0)
 
 

@@ -19,13 +19,16 @@ from ..simd import (
 )
 from ..team import (
     BARRIER,
+    BUSY,
     CURRENT,
     FIRST,
     FLUSH,
     JOB,
     LAST,
     OPS,
+    OWNERS,
     PARKED,
+    POSTED,
     RAN,
     SCALAR_BYTES,
     SCALARS,
@@ -115,9 +118,15 @@ def serve():
 
 
 def launch():
-    """Post a job to the team and, unless somebody must be woken first, run the caller's part."""
+    """Claim the team, post a job and, unless somebody must be woken first, run the caller's part.
+
+    Returns `RAN`, `POSTED` (wake the workers, run the caller's part, then `leave`) or `BUSY`.
+    """
 
     def kernel(mailbox, run, job):
+        if atomic_add(mailbox + OWNERS, 1) != 0:
+            atomic_add(mailbox + OWNERS, -1)
+            return BUSY
         workers = word(job + WORKERS)
         atomic_add(mailbox, 1)
         put_word(mailbox + JOB, job)
@@ -126,8 +135,20 @@ def launch():
         parked = 0
         for w in range(1, workers):
             parked += atomic_load(mailbox + WORKER + w * WORKER_BYTES + PARKED)
-        if parked == 0:
-            call(run, mailbox, job, 0)
-        put_word(mailbox + RAN, 1 if parked == 0 else 0)
+        if parked:
+            return POSTED
+        call(run, mailbox, job, 0)
+        atomic_add(mailbox + OWNERS, -1)
+        return RAN
+
+    kernel.returns = True
+    return kernel
+
+
+def leave():
+    """Let others have the team."""
+
+    def kernel(mailbox):
+        atomic_add(mailbox + OWNERS, -1)
 
     return kernel

@@ -1,6 +1,10 @@
 """The general matrix product: any two matrices whose rows or columns are contiguous."""
 
-from ..simd import Simd, call, span, word
+from ...vocabulary import fma
+from ..simd import Simd, call, prefetch, span, word
+
+AHEAD = 8
+"""Rows of B that are asked for before a row is multiplied with them, one after the other."""
 
 
 def matmul(s: Simd):
@@ -116,5 +120,120 @@ def matmul(s: Simd):
                                             place + r * c_pitch + j * size, row, columns - j
                                         )
                             i += mr
+
+    return kernel
+
+
+def row(s: Simd):
+    """``c = a @ b`` for one row a: as fast as b comes from memory.
+
+    Several vectors of columns at a time, so that there are enough sums under way; the columns of b
+    are contiguous or, with `turned`, its rows are, and each sum then has two vectors of parts.
+    """
+    lanes, size, vector = s.lanes, s.size, s.bytes
+    load, load_first, store, store_first = s.load, s.load_first, s.store, s.store_first
+    multiply_add, broadcast = s.formula(lambda a, b, c: fma(a, b, c), 3), s.broadcast
+    add, total, zero = s.formula(lambda a, b: a + b, 2), s.sum, s.constant(0.0)
+    block = 8 * lanes
+
+    def kernel(step, worker, workers, columns_of, turned, a, b, b_stride, c, k):
+        first, stop = span(columns_of, worker)
+        j = first
+        if not turned:
+            while j + block <= stop:
+                at = b + j * size
+                s0, s1, s2, s3 = zero(), zero(), zero(), zero()
+                s4, s5, s6, s7 = zero(), zero(), zero(), zero()
+                for i in range(k):
+                    for line in range(0, 8 * vector, 64):
+                        prefetch(at + AHEAD * b_stride + line)
+                    x = broadcast(a + i * size)
+                    s0 = multiply_add(x, load(at), s0)
+                    s1 = multiply_add(x, load(at + vector), s1)
+                    s2 = multiply_add(x, load(at + 2 * vector), s2)
+                    s3 = multiply_add(x, load(at + 3 * vector), s3)
+                    s4 = multiply_add(x, load(at + 4 * vector), s4)
+                    s5 = multiply_add(x, load(at + 5 * vector), s5)
+                    s6 = multiply_add(x, load(at + 6 * vector), s6)
+                    s7 = multiply_add(x, load(at + 7 * vector), s7)
+                    at += b_stride
+                out = c + j * size
+                store(out, s0)
+                store(out + vector, s1)
+                store(out + 2 * vector, s2)
+                store(out + 3 * vector, s3)
+                store(out + 4 * vector, s4)
+                store(out + 5 * vector, s5)
+                store(out + 6 * vector, s6)
+                store(out + 7 * vector, s7)
+                j += block
+            if stop - j > 2 * lanes:
+                at = b + j * size
+                n = stop - j
+                s0, s1, s2, s3 = zero(), zero(), zero(), zero()
+                s4, s5, s6, s7 = zero(), zero(), zero(), zero()
+                for i in range(k):
+                    x = broadcast(a + i * size)
+                    s0 = multiply_add(x, load(at), s0)
+                    s1 = multiply_add(x, load(at + vector), s1)
+                    s2 = multiply_add(x, load_first(at + 2 * vector, n - 2 * lanes), s2)
+                    s3 = multiply_add(x, load_first(at + 3 * vector, n - 3 * lanes), s3)
+                    s4 = multiply_add(x, load_first(at + 4 * vector, n - 4 * lanes), s4)
+                    s5 = multiply_add(x, load_first(at + 5 * vector, n - 5 * lanes), s5)
+                    s6 = multiply_add(x, load_first(at + 6 * vector, n - 6 * lanes), s6)
+                    s7 = multiply_add(x, load_first(at + 7 * vector, n - 7 * lanes), s7)
+                    at += b_stride
+                out = c + j * size
+                store(out, s0)
+                store(out + vector, s1)
+                store_first(out + 2 * vector, s2, n - 2 * lanes)
+                store_first(out + 3 * vector, s3, n - 3 * lanes)
+                store_first(out + 4 * vector, s4, n - 4 * lanes)
+                store_first(out + 5 * vector, s5, n - 5 * lanes)
+                store_first(out + 6 * vector, s6, n - 6 * lanes)
+                store_first(out + 7 * vector, s7, n - 7 * lanes)
+                return
+            while j < stop:
+                count = min(lanes, stop - j)
+                at = b + j * size
+                s0 = zero()
+                for i in range(k):
+                    s0 = multiply_add(broadcast(a + i * size), load_first(at, count), s0)
+                    at += b_stride
+                store_first(c + j * size, s0, count)
+                j += lanes
+            return
+        whole = k - k % (2 * lanes)
+        while j < stop:
+            # Four rows of b at a time; where fewer are left, the last one is taken again.
+            r0 = b + j * b_stride
+            r1 = b + min(j + 1, stop - 1) * b_stride
+            r2 = b + min(j + 2, stop - 1) * b_stride
+            r3 = b + min(j + 3, stop - 1) * b_stride
+            s0, s1, s2, s3 = zero(), zero(), zero(), zero()
+            s4, s5, s6, s7 = zero(), zero(), zero(), zero()
+            for i in range(0, whole * size, 2 * vector):
+                x, y = load(a + i), load(a + i + vector)
+                s0 = multiply_add(x, load(r0 + i), s0)
+                s1 = multiply_add(x, load(r1 + i), s1)
+                s2 = multiply_add(x, load(r2 + i), s2)
+                s3 = multiply_add(x, load(r3 + i), s3)
+                s4 = multiply_add(y, load(r0 + i + vector), s4)
+                s5 = multiply_add(y, load(r1 + i + vector), s5)
+                s6 = multiply_add(y, load(r2 + i + vector), s6)
+                s7 = multiply_add(y, load(r3 + i + vector), s7)
+            for i in range(whole, k, lanes):
+                count = min(lanes, k - i)
+                x = load_first(a + i * size, count)
+                s0 = multiply_add(x, load_first(r0 + i * size, count), s0)
+                s1 = multiply_add(x, load_first(r1 + i * size, count), s1)
+                s2 = multiply_add(x, load_first(r2 + i * size, count), s2)
+                s3 = multiply_add(x, load_first(r3 + i * size, count), s3)
+            out = c + j * size
+            store_first(out, total(add(s0, s4)), 1)
+            store_first(c + min(j + 1, stop - 1) * size, total(add(s1, s5)), 1)
+            store_first(c + min(j + 2, stop - 1) * size, total(add(s2, s6)), 1)
+            store_first(c + min(j + 3, stop - 1) * size, total(add(s3, s7)), 1)
+            j += 4
 
     return kernel
