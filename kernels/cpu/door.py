@@ -109,7 +109,7 @@ def _fill(context: np.ndarray, python: Callable) -> None:
     out = sys.intern("out")
     capsule = ctypes.PYFUNCTYPE(ctypes.c_void_p, ctypes.py_object, ctypes.c_char_p)(
         ("PyCapsule_GetPointer", c)
-    )(np._core._multiarray_umath._ARRAY_API, None)
+    )(import_module("numpy._core._multiarray_umath")._ARRAY_API, None)
     functions = (ctypes.c_void_p * (_NEW + 1)).from_address(capsule)
     context[:BLOCKS // 8] = (
         id(np.ndarray), functions[_NEW], _function(c.PyObject_Vectorcall), _function(c.Py_IncRef),

@@ -45,14 +45,14 @@ def compile_function(function, isa: ISA) -> bytes:
     """Object code whose entry takes 64-bit integers; see `jit.Kernel`.
 
     `function` must not raise: sizes and addresses are checked before it is called. It returns
-    nothing, or an integer if its attribute `returns` is true.
+    nothing or, if it says so (``-> int``), an integer.
     """
     from .jit import ENTRY
 
     typing, target = _contexts(isa)
     names = list(signature(function).parameters)
     count = len(names)
-    returned = types.int64 if getattr(function, "returns", False) else types.void
+    returned = types.int64 if signature(function).return_annotation is int else types.void
     flags: Any = Flags()  # its options are made at run time
     flags.no_cpython_wrapper = flags.no_cfunc_wrapper = True
     flags.no_compile = True

@@ -32,6 +32,9 @@ FIELDS = (
 MOST_WORK = 1 << 23
 """Multiply-adds of the largest product that the door takes, holding Python's lock meanwhile."""
 
+DIRECT_TILES = 10
+"""B is read where it lies if its panels pass at most so many tiles: packing would cost more."""
+
 ONE_THREAD = 1 << 18
 """Multiply-adds of a product that is not worth a second thread."""
 
@@ -140,12 +143,13 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     copy_a = reuse >= 4 and (a_order == COLUMNS or a_stride % 4096 == 0) and min(rows) > 14
     block = (MC * (kc * item + 64) if a_order == ROWS else kc * (MC * item + 64)) if copy_a else 0
     scratch = (group * kc + isa.max_rows(1)) * width + block
+    direct_b = b_order == ROWS and max(rows) <= DIRECT_TILES * isa.max_rows(2)
     plan = Plan(dtype, workers, isa, _scratch)
     plan.add(
         catalog.op("matmul", "matmul", dtype), rows_of=rows_of, panels_of=panels_of, a=Slot("a"),
         a_stride=a_stride, by_rows=a_order == ROWS, b=Slot("b"), b_stride=b_stride,
-        copy_b=b_order == ROWS, direct_b=b_order == ROWS and max(rows) <= 2 * isa.max_rows(2),
-        copy_a=copy_a, c=Slot("c"), c_pitch=pitch, n=n, k=k, mc=MC, kc=kc, group=group,
+        copy_b=b_order == ROWS, direct_b=direct_b, copy_a=copy_a, c=Slot("c"), c_pitch=pitch,
+        n=n, k=k, mc=MC, kc=kc, group=group,
         **_tiles(isa, a_order, rows, n, lanes), **Scratch.fields(scratch),
     )  # fmt: skip
     return plan.finish()

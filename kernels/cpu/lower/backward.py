@@ -16,10 +16,7 @@ from ..plan import Scratch
 from ..pointwise import Pointwise, operands
 from ..sharing import sizes, spans, whole
 from ..tile import COLUMNS, ROWS
-from .base import BLOCK_ROWS, GROUP, Base, blocks
-
-PREFETCH_BYTES = 512 * 1024
-"""Parameters and states that are larger than this are asked for before they are needed."""
+from .base import BLOCK_ROWS, GROUP, PREFETCH_BYTES, Base, blocks
 
 PACKED_BYTES = 256 * 1024
 """Of the output's gradient that a group of panels takes: a part of an L2 cache."""

@@ -18,6 +18,9 @@ BLOCK_ROWS = 256
 BLOCK_BYTES = 32 * 1024
 GROUP = 8
 
+PREFETCH_BYTES = 512 * 1024
+"""Parameters and states that are larger than this are asked for before they are needed."""
+
 OWN_CACHE = 256 * 1024
 """Bytes of parameters and states that stay in the cache of every core that reads them."""
 

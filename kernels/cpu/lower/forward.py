@@ -11,7 +11,7 @@ from ..plan import Slot
 from ..pointwise import Pointwise, operands
 from ..sharing import Use, sizes
 from ..tile import ROWS
-from .base import BLOCK_BYTES, BLOCK_ROWS, GROUP, Base, blocks
+from .base import BLOCK_BYTES, BLOCK_ROWS, GROUP, PREFETCH_BYTES, Base, blocks
 
 
 class Forward(Base):
@@ -43,14 +43,19 @@ class Forward(Base):
         c = self.buffers.matrix(outputs[0])
         epilogue, table = self._forward_epilogue(i, layer, activation, dropped, outputs)
         rows_of, panels_of = self._rows_and_panels(w.count)
+        # Weights that pass a single tile come as fast as memory; others wait in the cache.
+        fetches = 2 if max(sizes(rows_of)) <= self.most[0] and w.nbytes > PREFETCH_BYTES else 0
+        kc = w.k if fetches else BLOCK_BYTES // (2 * self.isa.vector_bytes)
+        half = w.k * self.isa.vector_bytes
         reads = [*call.reads, f"m{i}"]
         self.plan.add(
             catalog.op("gemm", "forward", self.dtype),
             self._use(reads, outputs, rows_of is self.rows_of), rows_of=rows_of,
             panels_of=panels_of, **self._source(call.reads[0]), k=w.k, w=w.address,
             w_pitch=w.pitch, narrow=w.narrow, c=c.address, c_pitch=c.pitch,
-            mc=BLOCK_ROWS, kc=BLOCK_BYTES // (2 * self.isa.vector_bytes), group=GROUP,
-            epilogue=epilogue, operands=table, **self._tiles(ROWS, w, blocks(sizes(rows_of))),
+            mc=BLOCK_ROWS, kc=kc, group=GROUP, epilogue=epilogue, operands=table,
+            fetched=np.array([w.address, w.address + half], np.int64),
+            **self._tiles(ROWS, w, blocks(sizes(rows_of)), fetches),
         )  # fmt: skip
 
     def _source(self, name: str) -> dict:

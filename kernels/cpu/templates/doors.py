@@ -7,7 +7,7 @@ fits; what does not fit is handed to the function in Python. Python's lock is he
 from inspect import signature
 
 from .. import door, team
-from ..matmul import FIELDS, MOST_WORK, ONE_THREAD
+from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD
 from ..simd import ask, call, half_word, put_word, word
 from .matmul import matmul as _matmul
 from .matmul import row
@@ -49,7 +49,7 @@ def matmul(s):
     workers_at, gate_job_at = team.WORKERS, team.GATE_JOB
     posted, busy = team.POSTED, team.BUSY
 
-    def kernel(self, args, nargs, kwnames):
+    def kernel(self, args, nargs, kwnames) -> int:
         context = word(self + DATA)
         array_type = word(context + ARRAY_TYPE)
         fits = nargs == 2 and word(context + HELD) == 0
@@ -102,7 +102,7 @@ def matmul(s):
             panels = (n + nr - 1) // nr
             most, narrow_most = word(block + most_at), word(block + narrow_most_at)
             as_row = m == 1 and by_rows
-            direct_b = copy_b and m <= 2 * most
+            direct_b = copy_b and m <= DIRECT_TILES * most
             group = 1 if direct_b or as_row else panels
             fits = (by_rows or by_columns and m > 1) and (copy_b or turn_b)
             fits = fits and group * k * nr * size <= word(block + scratch_at)
@@ -223,5 +223,4 @@ def matmul(s):
                     call(word(record), record + 8, 0, w, workers)
         return out
 
-    kernel.returns = True
     return kernel

@@ -123,7 +123,7 @@ def launch():
     Returns `RAN`, `POSTED` (wake the workers, run the caller's part, then `leave`) or `BUSY`.
     """
 
-    def kernel(mailbox, run, job):
+    def kernel(mailbox, run, job) -> int:
         if atomic_add(mailbox + OWNERS, 1) != 0:
             atomic_add(mailbox + OWNERS, -1)
             return BUSY
@@ -141,7 +141,6 @@ def launch():
         atomic_add(mailbox + OWNERS, -1)
         return RAN
 
-    kernel.returns = True
     return kernel
 
 

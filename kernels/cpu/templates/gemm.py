@@ -17,13 +17,15 @@ def forward(s: Simd):
     """``c = epilogue(a @ w)``; a is row-major with any pitch, w in panels.
 
     The blocks: `mc` rows by `kc` steps of A stay in L2 while the panels of a group pass; a panel's
-    `kc` steps stay in L1 while the row tiles pass.
+    `kc` steps stay in L1 while the row tiles pass. Where there is but one tile of rows, the panel
+    that comes next is fetched meanwhile, from both of its halves (`fetched`).
     """
     vector, wide, size = s.bytes, 2 * s.bytes, s.size
 
     def kernel(
         step, worker, workers, rows_of, panels_of, a, a_step, a_pitch, k, w, w_pitch, narrow,
-        c, c_pitch, tiles, narrow_tiles, most, narrow_most, mc, kc, group, epilogue, operands,
+        c, c_pitch, tiles, narrow_tiles, most, narrow_most, mc, kc, group, fetched,
+        epilogue, operands,
     ):  # fmt: skip
         x = a + step * a_step
         i_first, i_last = span(rows_of, worker)
@@ -48,6 +50,7 @@ def forward(s: Simd):
                             call(
                                 word(table + 8 * n), 1, steps, x + i * a_pitch + k0 * size,
                                 a_pitch, 0, w + p * w_pitch + k0 * width, width, out, c_pitch, k0,
+                                fetched, (p + 1) * w_pitch, steps if k0 == 0 else 0,
                             )  # fmt: skip
                             if k0 + kc >= k:
                                 call(
