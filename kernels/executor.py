@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from difflib import get_close_matches
 from typing import Protocol
 
@@ -88,6 +89,13 @@ class Executor(Protocol):
 
     def predict(self, x: np.ndarray, out: np.ndarray | None = None) -> np.ndarray:
         """The network's output, shape (n, units), in the network's dtype."""
+        ...
+
+    def predictor(self, fallback: Callable) -> Callable:
+        """A function of an array that may answer plain rows faster than `fallback` does.
+
+        It answers as `fallback`, which it hands everything else to.
+        """
         ...
 
 

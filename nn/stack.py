@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import weakref
 from collections.abc import Callable
 from typing import Any
 
@@ -30,10 +31,7 @@ class Stack:
         self._network: Network | None = None
         self._initial: list[np.ndarray] = []
         self._executor: Executor | None = None
-        # What a call compares its argument with; no dtype where its rows need reshaping.
-        self._inputs = -1
-        self._dtype: np.dtype | None = None
-        self._predict: Callable[[np.ndarray], np.ndarray] | None = None
+        self._predictor: Callable[[Any], np.ndarray] | None = None
         self._extend(list(layers or ()))
 
     # -- layers ------------------------------------------------------------------------------------
@@ -221,12 +219,11 @@ class Stack:
         -------
         array of shape (n, units) in the model's dtype
         """
-        # Small models answer within microseconds, so what can be trusted is not looked at twice.
-        if type(x) is np.ndarray and x.dtype is self._dtype and x.ndim == 2:
-            count, columns = x.shape
-            if count and columns == self._inputs:
-                assert self._predict is not None
-                return self._predict(x)
+        predictor = self._predictor
+        return self._call(x) if predictor is None else predictor(x)
+
+    def _call(self, x: Any) -> np.ndarray:
+        """`__call__` with any argument, at any time."""
         rows = self._rows("Sequential.call", x)
         if len(rows):
             return self._running().predict(rows)
@@ -255,8 +252,7 @@ class Stack:
             executor.set_parameters(self._initial)
             self._executor, self._initial = executor, []
             if self._shape == (network.inputs,):
-                self._inputs = network.inputs
-                self._dtype, self._predict = np.dtype(network.dtype), executor.predict
+                self._predictor = executor.predictor(_weakly(self._call))
         return self._executor
 
     def _purpose(self, network: Network) -> tuple[Objective | None, str | None]:
@@ -267,4 +263,16 @@ class Stack:
         """Take the weights out of the executor; optimizer state goes with it."""
         self._initial = self.get_weights()
         self._executor = None
-        self._dtype = None
+        self._predictor = None
+
+
+def _weakly(method: Callable) -> Callable:
+    """A function that calls `method` without keeping its object alive."""
+    found = weakref.WeakMethod(method)
+
+    def call(x: Any) -> Any:
+        target = found()
+        assert target is not None
+        return target(x)
+
+    return call

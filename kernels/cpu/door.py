@@ -24,7 +24,8 @@ from . import team
 from .jit import Kernel, address
 
 # The context of a door, in bytes: what its code finds at the data of its `self`, an array.
-ARRAY_TYPE, NEW, VECTORCALL, INCREF, PYTHON, OUT, NONE, TEAM, WAKE, HELD, BLOCKS = range(0, 88, 8)
+ARRAY_TYPE, NEW, VECTORCALL, INCREF, DECREF, PYTHON, OUT, NONE = range(0, 64, 8)
+TEAM, WAKE, HELD, BLOCKS = range(64, 96, 8)
 
 # CPython's and NumPy's objects, in bytes. They have been the same since Python 3.8 and NumPy 1.7.
 TYPE = 8  # of any object
@@ -57,10 +58,16 @@ _Code = ctypes.PYFUNCTYPE(
     ctypes.py_object, ctypes.c_void_p, ctypes.c_void_p, ctypes.c_ssize_t, ctypes.c_void_p
 )
 _lock = threading.RLock()
-_kept: list[Any] = []  # doors live as long as the process
+_kept: list[Any] = []
 
 
-def door(python: Callable, signature: str, words: int, prepare: Callable[[Context], Kernel]) -> Any:
+def door(
+    python: Callable,
+    signature: str,
+    words: int,
+    prepare: Callable[[Context], Kernel],
+    keep: list[Any] | None = None,
+) -> Any:
     """A built-in function that answers as `python` does.
 
     Parameters
@@ -74,6 +81,9 @@ def door(python: Callable, signature: str, words: int, prepare: Callable[[Contex
     prepare : callable
         Fills that part at the first call and gives the kernel, a function of ``(self, args, nargs,
         kwnames)``, see ``METH_FASTCALL | METH_KEYWORDS`` in Python's documentation.
+    keep : list
+        What the door needs is put there, and the door must not be called when it is gone; without
+        one the door lives as long as the process.
     """
     if sysconfig.get_config_var("Py_GIL_DISABLED") or sys.maxsize < 2**32:
         return python  # kernels rely on the lock for their scratch, and on 64-bit addresses
@@ -100,7 +110,7 @@ def door(python: Callable, signature: str, words: int, prepare: Callable[[Contex
     make = ctypes.PYFUNCTYPE(
         ctypes.py_object, ctypes.c_void_p, ctypes.py_object, ctypes.py_object
     )(("PyCFunction_NewEx", c))
-    _kept.append((code, definition, context, python))
+    (_kept if keep is None else keep).append((code, definition, context, python))
     return make(ctypes.addressof(definition), context, __name__.split(".")[0])
 
 
@@ -113,7 +123,8 @@ def _fill(context: np.ndarray, python: Callable) -> None:
     functions = (ctypes.c_void_p * (_NEW + 1)).from_address(capsule)
     context[:BLOCKS // 8] = (
         id(np.ndarray), functions[_NEW], _function(c.PyObject_Vectorcall), _function(c.Py_IncRef),
-        id(python), id(out), id(None), team.gate.ctypes.data, id(_run_posted), 0,
+        _function(c.Py_DecRef), id(python), id(out), id(None), team.gate.ctypes.data,
+        id(_run_posted), 0,
     )  # fmt: skip
     _kept.append(out)
 

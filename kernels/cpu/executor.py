@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from collections.abc import Callable
 
 import numpy as np
 
@@ -12,15 +12,15 @@ from ..program import Network, Objective, Program
 from . import team
 from .buffers import Buffers
 from .isa import host
-from .layout import aligned_zeros
 from .lower import Lowering
 from .plan import Plan
+from .predictor import Predictor
 
 BLOCK_ROWS = 256
 """Rows of a batch in `evaluate` and `predict`: small enough that activations stay in the cache."""
 
-SMALL_BATCH = 4096
-"""Inputs of up to so many numbers are predicted through a copy, whose kernels are kept ready."""
+MOST_FLOPS = 1 << 27
+"""Predictions of fewer floating-point operations are made holding Python's lock."""
 
 BAD_PITCH = 1024
 """Rows a multiple of this many bytes apart share sets of the cache; they are better copied apart.
@@ -40,7 +40,7 @@ class CPUExecutor:
         states = OPTIMIZERS[optimizer].states if optimizer else ()
         self.buffers = Buffers(network, states, host())
         self._plans: dict[tuple, Plan] = {}
-        self._small: dict[int, _Small] = {}
+        self._predictor: Predictor | None = None
         self._programs: dict[str, Program] = {}
 
     @property
@@ -91,35 +91,33 @@ class CPUExecutor:
     def predict(self, x, out=None) -> np.ndarray:
         """Return the output for every row of x."""
         count = len(x)
-        if out is None and x.size <= SMALL_BATCH and x.shape == (count, self.network.inputs):
-            small = self._small.get(count)
-            if small is None or small.plan.workers != self._workers("predict", count):
-                small = self._small[count] = self._make_small(count)
-            return small(x)
         x = _rows(x, self.network.dtype)
         units = self.network.widths[-1]
         result = np.empty((count, units), self.network.dtype) if out is None else out
         slots = {"x": x.ctypes.data, "out": result.ctypes.data}
         source: np.dtype | None = None
-        if x.dtype != self.network.dtype or x.strides[0] % BAD_PITCH == 0:
+        if x.dtype != self.network.dtype or (count > 1 and x.strides[0] % BAD_PITCH == 0):
             order = np.arange(count)
             source, slots["order"] = x.dtype, order.ctypes.data
         self._run("predict", count, BLOCK_ROWS, source, None, slots)
+        if self._predictor and count and x.dtype == self.network.dtype:
+            if count <= BLOCK_ROWS and self._flops(count) <= MOST_FLOPS:
+                # A plan of its own: nobody else sets its slots.
+                plan = self._plan("predictor", count, count, source, None)
+                self._predictor.learn(count, plan)
         return result
 
-    def _make_small(self, rows: int) -> _Small:
-        if self.buffers.reserve(rows):
-            self._forget()
-        workers = self._workers("predict", rows)
-        lowering = Lowering(
-            self._program("predict"), self.buffers, rows, rows, workers, None, None
-        )
-        return _Small(self.network, rows, lowering.lower())
+    def predictor(self, fallback: Callable) -> Callable:
+        """A function that answers plain rows at once and hands anything else to `fallback`."""
+        widths = self.network.widths
+        self._predictor = Predictor(widths[0], widths[-1], self.network.dtype, fallback)
+        return self._predictor.call
 
     def _forget(self) -> None:
         """Drop the plans, whose buffers have moved."""
         self._plans.clear()
-        self._small.clear()
+        if self._predictor:
+            self._predictor.forget()
 
     def _judge(self, kind, x, targets, order, batch, table=None, seed=0, first_step=0):
         assert self.objective is not None
@@ -176,32 +174,18 @@ class CPUExecutor:
         return self._programs[kind]
 
     def _workers(self, kind: str, rows: int) -> int:
-        widths = self.network.widths
-        flops = 2 * rows * sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
-        if kind == "train":
-            flops *= 3
+        flops = self._flops(rows) * (3 if kind == "train" else 1)
         return team.get_num_threads() if flops >= PARALLEL_FLOPS else 1
+
+    def _flops(self, rows: int) -> int:
+        """Floating-point operations of a forward pass."""
+        widths = self.network.widths
+        return 2 * rows * sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
 
     def _scalar_count(self) -> int:
         rule = OPTIMIZERS[self.optimizer or ""]
         count = len(rule.scalars(1, **rule.options))
         return count + count % 2
-
-
-class _Small:
-    """The prediction for a fixed small number of rows: one copy in, one call, one copy out."""
-
-    def __init__(self, network: Network, rows: int, plan: Plan):
-        self.plan = plan
-        self._x = aligned_zeros(rows * network.inputs, network.dtype).reshape(rows, -1)
-        self._y = np.zeros((rows, network.widths[-1]), network.dtype)
-        plan.set(x=self._x.ctypes.data, out=self._y.ctypes.data)
-        self._run = partial(team.team().run, plan.address, plan.workers)
-
-    def __call__(self, x) -> np.ndarray:
-        self._x[...] = x
-        self._run()
-        return self._y.copy()
 
 
 def _rows(x, dtype: str) -> np.ndarray:

@@ -89,7 +89,7 @@ class Plan:
         self._ops: list[tuple[Kernel, dict]] = []
         self._uses: list[Use] = []
         self._keep: list = []
-        self._slots: dict[str, list[tuple[np.ndarray, int]]] = {}
+        self.slots: dict[str, list[tuple[np.ndarray, int]]] = {}
 
     def add(self, kernel: Kernel, use: Use = Use(), **fields) -> None:  # noqa: B008 - frozen
         """Append an op.
@@ -131,7 +131,7 @@ class Plan:
             list(zip((r.ctypes.data for r in records), barriers(self._uses), strict=True)),
             np.int64,
         )
-        self._keep.append(table)
+        self.table = table
         self.job = job_record(table, self.workers, current=self.scalars)
         self.address = self.job.ctypes.data
         self._ops = []
@@ -149,7 +149,7 @@ class Plan:
 
     def _field(self, value, record, i, found) -> int:
         if isinstance(value, Slot):
-            self._slots.setdefault(value.name, []).append((record, i))
+            self.slots.setdefault(value.name, []).append((record, i))
             return 0
         if isinstance(value, Kernel):
             return found[value.name].address
@@ -177,7 +177,7 @@ class Plan:
     def set(self, **slots: int) -> None:
         """Give slots their values."""
         for name, value in slots.items():
-            for record, i in self._slots.get(name, ()):
+            for record, i in self.slots.get(name, ()):
                 record[i] = value
 
 

@@ -6,7 +6,7 @@ fits; what does not fit is handed to the function in Python. Python's lock is he
 
 from inspect import signature
 
-from .. import door, team
+from .. import door, predictor, team
 from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD
 from ..simd import ask, call, half_word, put_word, word
 from .matmul import matmul as _matmul
@@ -18,9 +18,11 @@ OUTPUT = door.ALIGNED | door.WRITEABLE | door.C_ORDER
 TUPLE_SIZE, TUPLE_ITEMS = door.TUPLE_SIZE, door.TUPLE_ITEMS
 ARRAY_TYPE, OUT, NONE, BLOCKS = door.ARRAY_TYPE, door.OUT, door.NONE, door.BLOCKS
 NEW, VECTORCALL, INCREF, PYTHON = door.NEW, door.VECTORCALL, door.INCREF, door.PYTHON
-TEAM, WAKE, HELD = door.TEAM, door.WAKE, door.HELD
+TEAM, WAKE, HELD, DECREF = door.TEAM, door.WAKE, door.HELD, door.DECREF
 
 BLOCK = 8 * len(FIELDS)
+
+PREDICTOR_FIELDS, ENTRY_FIELDS = predictor.FIELDS, predictor.ENTRY
 
 
 def _places(names):
@@ -222,5 +224,75 @@ def matmul(s):
                 for w in range(workers):
                     call(word(record), record + 8, 0, w, workers)
         return out
+
+    return kernel
+
+
+def predict(s):
+    """``predict(x)`` for plain rows in a number that the predictor knows."""
+    at = _places(PREDICTOR_FIELDS)
+    descr, number, inputs_at = at["descr"], at["number"], at["inputs"]
+    shape_at, count_at, entries_at = at["shape"], at["count"], at["entries"]
+    at = _places(ENTRY_FIELDS)
+    rows_at, job_at, workers_at, x_at, out_at = (at[name] for name in ENTRY_FIELDS)
+    entry_bytes = 8 * len(ENTRY_FIELDS)
+    mailbox_at, run_at, launch_at = team.GATE_MAILBOX, team.GATE_RUN, team.GATE_LAUNCH
+    threads_at, started_at, gate_job_at = team.GATE_THREADS, team.GATE_STARTED, team.GATE_JOB
+    parked_at, worker_bytes = team.WORKER + team.PARKED, team.WORKER_BYTES
+    posted, busy = team.POSTED, team.BUSY
+    input_flags = ALIGNED | door.C_ORDER
+
+    def kernel(self, args, nargs, kwnames) -> int:
+        context = word(self + DATA)
+        fields = context + BLOCKS
+        gate = word(context + TEAM)
+        mailbox = word(gate + mailbox_at)
+        out, entry, workers = 0, 0, 1
+        fits = nargs == 1 and kwnames == 0 and word(context + HELD) == 0
+        if fits:
+            x = word(args)
+            fits = (
+                word(x + TYPE) == word(context + ARRAY_TYPE)
+                and word(x + DESCR) == word(fields + descr) and half_word(x + NDIM) == 2
+                and half_word(x + FLAGS) & input_flags == input_flags
+            )  # fmt: skip
+        if fits:
+            rows = word(word(x + SHAPE))
+            fits = word(word(x + SHAPE) + 8) == word(fields + inputs_at) and rows > 0
+        if fits:
+            for e in range(word(fields + count_at)):
+                if word(word(fields + entries_at) + e * entry_bytes + rows_at) == rows:
+                    entry = word(fields + entries_at) + e * entry_bytes
+            fits = entry != 0
+        if fits:
+            workers = word(entry + workers_at)
+            fits = workers <= word(gate + threads_at) and workers <= word(gate + started_at)
+            for w in range(1, workers if fits else 1):
+                fits = fits and word(mailbox + parked_at + w * worker_bytes) == 0
+        if fits:
+            shape = word(fields + shape_at)
+            put_word(shape, rows)
+            out = ask(
+                word(context + NEW), word(context + ARRAY_TYPE), 2, shape,
+                word(fields + number), 0, 0, 0, 0, 0,
+            )  # fmt: skip
+            if out == 0:
+                return 0
+            put_word(word(entry + x_at), word(x + DATA))
+            put_word(word(entry + out_at), word(out + DATA))
+            job = word(entry + job_at)
+            if workers == 1:
+                call(word(gate + run_at), mailbox, job, 0)
+                return out
+            state = ask(word(gate + launch_at), mailbox, word(gate + run_at), job)
+            if state == posted:
+                put_word(context + HELD, 1)
+                put_word(gate + gate_job_at, job)
+                ask(word(context + VECTORCALL), word(context + WAKE), 0, 0, 0)
+                put_word(context + HELD, 0)
+            if state != busy:
+                return out
+            ask(word(context + DECREF), out)
+        return ask(word(context + VECTORCALL), word(context + PYTHON), args, nargs, kwnames)
 
     return kernel
