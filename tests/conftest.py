@@ -1,10 +1,17 @@
 """What every test may ask for."""
 
+import os
+from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
+
+
+def pytest_configure(config):
+    if os.environ.get("CI") and find_spec("torch") is None:
+        raise pytest.UsageError("CI compares with PyTorch: install fusednn[oracles].")
 
 
 def pytest_addoption(parser):
