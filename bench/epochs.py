@@ -2,22 +2,16 @@
 
     python bench/epochs.py [a b c d] [--rounds 3] [--contestants fusednn torch ...]
 
-Every contestant trains the same network on the same synthetic float32 data, shuffled each epoch, in
-a process of its own; the processes take turns, so that a slow minute of the machine hits them all.
-Printed are medians over all epochs but the first of each process, and ratios to the fastest peer.
-Compilation is not in these figures.
+Every contestant trains the same network on the same synthetic float32 data, shuffled each epoch.
+Times are of all epochs but the first of each process, which compiles.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import os
-import statistics
-import subprocess
-import sys
 import time
 
+import contest
 import numpy as np
 
 WORKLOADS = {
@@ -27,7 +21,6 @@ WORKLOADS = {
     "c": ((8, 32, 32, 1), 32, 16_000, 20),
     "d": ((1024, 4096, 4096, 1024), 256, 2_048, 3),
 }
-THREADS = int(os.environ.get("FUSEDNN_NUM_THREADS") or len(os.sched_getaffinity(0)))
 
 
 def data(workload):
@@ -102,7 +95,7 @@ def numpy(workload):
 def torch(workload, compiled=False):
     import torch as t
 
-    t.set_num_threads(THREADS)
+    t.set_num_threads(contest.THREADS)
     x, y, widths, batch, epochs, classes = data(workload)
     layers = []
     for k, n in zip(widths[:-1], widths[1:], strict=True):
@@ -174,7 +167,7 @@ def keras(workload):
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     import tensorflow as tf
 
-    tf.config.threading.set_intra_op_parallelism_threads(THREADS)
+    tf.config.threading.set_intra_op_parallelism_threads(contest.THREADS)
     x, y, widths, batch, epochs, classes = data(workload)
     layers = [tf.keras.layers.Dense(n, activation="relu") for n in widths[1:-1]]
     last = tf.keras.layers.Dense(widths[-1])
@@ -214,43 +207,14 @@ CONTESTANTS = {
 
 
 def measure(name, workload):
-    """Milliseconds of every epoch but the first, which compiles."""
+    """Milliseconds of every epoch but the first."""
     times = []
     for epoch in CONTESTANTS[name](workload):
         start = time.perf_counter()
         epoch()
         times.append((time.perf_counter() - start) * 1e3)
-    print(json.dumps(times[1:]))
-
-
-def compare(workload, names, rounds):
-    found = {name: [] for name in names}
-    for _ in range(rounds):
-        for name in names:
-            command = [sys.executable, __file__, "--measure", name, workload]
-            result = subprocess.run(command, capture_output=True, text=True)
-            if result.returncode == 0:
-                found[name] += json.loads(result.stdout.splitlines()[-1])
-    medians = {name: statistics.median(times) for name, times in found.items() if times}
-    peers = {name: t for name, t in medians.items() if name != "fusednn"}
-    widths, batch, samples, _ = WORKLOADS[workload]
-    print(f"{workload}: {'-'.join(map(str, widths))}, batch {batch}, {samples} samples")
-    for name, t in sorted(medians.items(), key=lambda item: item[1]):
-        print(f"  {name:14} {t:9.2f} ms")
-    if peers and "fusednn" in medians:
-        best = min(peers, key=lambda name: peers[name])
-        print(f"  {peers[best] / medians['fusednn']:.2f}x the fastest peer ({best})", flush=True)
+    return times[1:]
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("workloads", nargs="*", default=list(WORKLOADS))
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS))
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.measure:
-        measure(args.measure, args.workloads[0])
-    else:
-        for workload in args.workloads:
-            compare(workload, args.contestants, args.rounds)
+    contest.compare(__file__, list(WORKLOADS), CONTESTANTS, measure, unit="ms", per_process=True)

@@ -1,26 +1,23 @@
 """Time of one prediction, against every peer that is installed.
 
-    python bench/inference.py [--rounds 3] [--contestants fusednn numpy torch jax onnxruntime]
+    python bench/inference.py [model,rows ...] [--rounds 3] [--contestants fusednn numpy ...]
 
-Arrays in, array out, after warming up; every contestant in a process of its own, the processes take
-turns. Printed are medians in microseconds and the ratio to the fastest peer.
+Arrays in, array out, after warming up. Results are checked against float64 before they are timed.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
-import os
-import statistics
-import subprocess
-import sys
 import time
 
+import contest
 import numpy as np
 
 MODELS = ((8, 32, 32, 1), (3072, 128, 10), (784, 512, 512, 10))
-ROWS = (1, 32, 10_000)
-THREADS = int(os.environ.get("FUSEDNN_NUM_THREADS") or len(os.sched_getaffinity(0)))
+CASES = {
+    f"{'-'.join(map(str, widths))},{rows}": (widths, rows)
+    for widths in MODELS
+    for rows in (1, 32, 10_000)
+}
 
 
 def weights(widths):
@@ -54,7 +51,7 @@ def numpy(widths):
 def torch(widths):
     import torch as t
 
-    t.set_num_threads(THREADS)
+    t.set_num_threads(contest.THREADS)
     layers = []
     for w, b in zip(*[iter(weights(widths))] * 2, strict=True):
         linear = t.nn.Linear(*w.shape)
@@ -99,7 +96,7 @@ def onnxruntime(widths):
     model = helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=8)
     onnx.checker.check_model(model)
     options = ort.SessionOptions()
-    options.intra_op_num_threads = THREADS
+    options.intra_op_num_threads = contest.THREADS
     session = ort.InferenceSession(model.SerializeToString(), options)
     return lambda x: session.run(None, {"x": x})[0]
 
@@ -107,50 +104,17 @@ def onnxruntime(widths):
 CONTESTANTS = {f.__name__: f for f in (fusednn, numpy, torch, jax, onnxruntime)}
 
 
-def measure(name):
-    """Microseconds of each model and number of rows; results are checked before timing."""
-    found = {}
-    for widths in MODELS:
-        model = CONTESTANTS[name](widths)
-        params = [p.astype(np.float64) for p in weights(widths)]
-        for rows in ROWS:
-            x = np.random.default_rng(0).standard_normal((rows, widths[0]), dtype=np.float32)
-            exact = forward(x[:100].astype(np.float64), params, lambda z: np.maximum(z, 0))
-            np.testing.assert_allclose(model(x)[:100], exact, atol=1e-3)
-            repeats, times = max(3, 2_000 // rows), []
-            for _ in range(11):
-                start = time.perf_counter()
-                for _ in range(repeats):
-                    model(x)
-                times.append((time.perf_counter() - start) / repeats * 1e6)
-            found[f"{'-'.join(map(str, widths))} {rows}"] = statistics.median(times)
-    print(json.dumps(found))
-
-
-def compare(names, rounds):
-    found = {}
-    for _ in range(rounds):
-        for name in names:
-            command = [sys.executable, __file__, "--measure", name]
-            result = subprocess.run(command, capture_output=True, text=True)
-            if result.returncode == 0:
-                for case, t in json.loads(result.stdout.splitlines()[-1]).items():
-                    found.setdefault(case, {}).setdefault(name, []).append(t)
-    for case, times in found.items():
-        medians = {name: statistics.median(t) for name, t in times.items()}
-        row = "  ".join(f"{name} {t:.1f}" for name, t in medians.items())
-        peers = [t for name, t in medians.items() if name != "fusednn"]
-        ratio = f"{min(peers) / medians['fusednn']:.2f}x" if peers and "fusednn" in medians else ""
-        print(f"{case:22} {row}  {ratio}", flush=True)
+def measure(name, case):
+    """Microseconds."""
+    widths, rows = CASES[case]
+    model = CONTESTANTS[name](widths)
+    params = [p.astype(np.float64) for p in weights(widths)]
+    x = np.random.default_rng(0).standard_normal((rows, widths[0]), dtype=np.float32)
+    exact = forward(x[:100].astype(np.float64), params, lambda z: np.maximum(z, 0))
+    np.testing.assert_allclose(model(x)[:100], exact, atol=1e-3)
+    time.sleep(0.3)  # the check has left NumPy's threads spinning
+    return [t * 1e6 for t in contest.clock(lambda: model(x))]
 
 
 if __name__ == "__main__":
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=3)
-    parser.add_argument("--contestants", nargs="+", default=list(CONTESTANTS))
-    parser.add_argument("--measure", help=argparse.SUPPRESS)
-    args = parser.parse_args()
-    if args.measure:
-        measure(args.measure)
-    else:
-        compare(args.contestants, args.rounds)
+    contest.compare(__file__, list(CASES), CONTESTANTS, measure, unit="us")

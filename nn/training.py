@@ -45,6 +45,7 @@ class Trainer(Stack):
         self._loss: Loss | None = None
         self._metrics: list[Metric] = []
         self._step, self._seed = 0, 0
+        self._paces: dict[tuple[str, int], Pieces] = {}
         self.history: History | None = None
         self.stop_training = False
         self.step_time = math.nan
@@ -122,8 +123,17 @@ class Trainer(Stack):
     # -- loops -------------------------------------------------------------------------------------
 
     def _pieces(self, loop: str, batch_size: int, hooks: CallbackList) -> Pieces:
-        first = 1 if loop == "train" else max(1, ROWS_AT_FIRST // batch_size)
-        return Pieces(batch_size, one_by_one=hooks.by_batch(loop), first=first)
+        """How the loop is cut; what was measured the last time holds for this one."""
+        if hooks.by_batch(loop):
+            return Pieces(batch_size, one_by_one=True)
+        if (loop, batch_size) not in self._paces:
+            first = 1 if loop == "train" else max(1, ROWS_AT_FIRST // batch_size)
+            self._paces[loop, batch_size] = Pieces(batch_size, one_by_one=False, first=first)
+        return self._paces[loop, batch_size]
+
+    def _drop_executor(self) -> None:
+        super()._drop_executor()
+        self._paces.clear()
 
     def _train(
         self, train: Pair, held_out: Pair | None, asked: Request, hooks: CallbackList
