@@ -76,7 +76,8 @@ def check_step(net, objective, optimizer="adam", rows=23, seed=7):
     return compared
 
 
-SHAPES = [(8, 32, 32, 1), (3, 1, 2), (37, 50, 70, 11), (100, 33, 16, 17, 5), (65, 130, 10), (5, 4)]
+SHAPES = [(8, 32, 32, 1), (3, 1, 2), (37, 50, 70, 11), (100, 33, 16, 17, 5), (65, 130, 10), (5, 4),
+          (5, 1), (40, 70, 1), (3, 1, 1)]  # fmt: skip
 
 
 @pytest.mark.parametrize("dtype", ["float32", "float64"])

@@ -123,8 +123,28 @@ class Row(Panels):
         return super().load()[0]
 
 
+class Turned(Panels):
+    """The weights of a layer of one unit: a column, kept as the one row of a matrix in panels.
+
+    As a column it would fill one lane of each vector.
+    """
+
+    def __init__(self, k: int, dtype, lanes: int):
+        super().__init__(1, k, dtype, lanes)
+
+    def store(self, matrix: np.ndarray) -> None:
+        """Take the values of a matrix of one column."""
+        super().store(matrix.T)
+
+    def load(self) -> np.ndarray:
+        """The values as a matrix of one column."""
+        return super().load().T.copy()
+
+
 def parameter(shape: tuple[int, ...], dtype, lanes: int) -> Panels:
     """Zeros in the layout of a weight matrix or of a bias."""
     if len(shape) == 1:
         return Row(shape[0], dtype, lanes)
+    if shape[1] == 1:
+        return Turned(shape[0], dtype, lanes)
     return Panels(shape[0], shape[1], dtype, lanes)

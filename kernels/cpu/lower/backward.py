@@ -11,7 +11,7 @@ import numpy as np
 from ...formulas import ACTIVATIONS, OPTIMIZERS
 from ...program import Call
 from .. import catalog
-from ..layout import padded
+from ..layout import Turned, padded
 from ..plan import Scratch
 from ..pointwise import Pointwise, operands
 from ..sharing import sizes, spans, whole
@@ -47,6 +47,19 @@ class Backward(Base):
         inputs = [backward.reads[1], *(dropped.reads[1:] if dropped else ())]
         spec = Pointwise(f"{name} backward {len(inputs)}", formula, 1 + len(inputs))
         table = operands(*map(self._at, inputs), self._at(backward.writes[0]))
+        if isinstance(w, Turned):
+            # An outer product: what the forward product does with one step of k.
+            self.plan.add(
+                catalog.op("gemm", "forward", self.dtype),
+                self._use([*call.reads, *inputs], backward.writes),
+                rows_of=self.rows_of, panels_of=whole(w.count, self.workers), a=dz.address,
+                a_step=0, a_pitch=dz.pitch, k=1, w=w.address, w_pitch=w.pitch, narrow=w.narrow,
+                c=out.address, c_pitch=out.pitch, mc=BLOCK_ROWS, kc=1, group=GROUP,
+                epilogue=spec.kernel(self.dtype), operands=table,
+                fetched=np.zeros(1, np.int64),
+                **self._tiles(ROWS, w, blocks(sizes(self.rows_of)), fetches=0),
+            )  # fmt: skip
+            return
         rows_of, k_of = whole(self.rows, self.workers), spans(w.k, self.workers, self.lanes)
         if self.by_rows:
             rows_of, k_of = self.rows_of, whole(w.k, self.workers)
@@ -75,6 +88,10 @@ class Backward(Base):
         self._take("update", writes=f"b{i}")
         rule = OPTIMIZERS[update.options["rule"]]
         scalars = self._scalars(rule)
+        turned = isinstance(w, Turned)
+        if turned:
+            # dw is a row: dz as what is turned, the layer's input as what is not.
+            source, dz = dz, source
         k_of, panels_of = whole(w.k, self.workers), spans(w.count, self.workers)
         if w.count % self.workers and w.count < 8 * self.workers:
             k_of, panels_of = spans(w.k, self.workers), whole(w.count, self.workers)
@@ -85,6 +102,16 @@ class Backward(Base):
         large = sum(panels.nbytes for panels in kept) > PREFETCH_BYTES
         spec = Pointwise(f"update {rule.name}", rule.update, 1 + len(kept), len(kept), len(scalars))
         parameters = {f"w{i}", f"b{i}"}
+        bias_table = self._update_table(f"b{i}", rule, scalars) if bias else 0
+        if turned and bias:
+            self.plan.add(
+                catalog.op("gemm", "bias_gradient", self.dtype),
+                self._use([call.reads[1], f"b{i}", "scalars"], [f"b{i}"], by_rows=False),
+                m=self.rows, dz=source.address, dz_pitch=source.pitch,
+                **Scratch.fields(self.isa.vector_bytes), rule=spec.kernel(self.dtype),
+                operands=bias_table,
+            )  # fmt: skip
+            parameters = {f"w{i}"}
         self.plan.add(
             catalog.op("gemm", "weight_gradient", self.dtype),
             self._use({*call.reads, "scalars"} | parameters, parameters, by_rows=False),
@@ -93,7 +120,7 @@ class Backward(Base):
             group=group, mc=BLOCK_ROWS, **Scratch.fields(scratch),
             fetched=np.array([panels.address for panels in kept], np.int64),
             rule=spec.kernel(self.dtype), operands=self._update_table(f"w{i}", rule, scalars),
-            bias_operands=self._update_table(f"b{i}", rule, scalars) if bias else 0,
+            bias_operands=bias_table if not turned else 0,
             **self._tiles(COLUMNS, w, blocks(sizes(k_of)), len(kept) if large else 0),
         )  # fmt: skip
 

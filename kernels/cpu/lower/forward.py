@@ -7,6 +7,7 @@ import numpy as np
 from ...formulas import ACTIVATIONS
 from ...program import SOFTMAX, Call
 from .. import catalog
+from ..layout import Turned
 from ..plan import Slot
 from ..pointwise import Pointwise, operands
 from ..sharing import Use, sizes
@@ -42,12 +43,19 @@ class Forward(Base):
         outputs = [f"{letter}{i}" for letter in "zyo" if self._needs(f"{letter}{i}")]
         c = self.buffers.matrix(outputs[0])
         epilogue, table = self._forward_epilogue(i, layer, activation, dropped, outputs)
+        reads = [*call.reads, f"m{i}"]
+        if isinstance(w, Turned):
+            self.plan.add(
+                catalog.op("gemm", "forward_one", self.dtype), self._use(reads, outputs),
+                rows_of=self.rows_of, **self._source(call.reads[0]), k=w.n, w=w.address,
+                c=c.address, c_pitch=c.pitch, epilogue=epilogue, operands=table,
+            )  # fmt: skip
+            return
         rows_of, panels_of = self._rows_and_panels(w.count)
         # Weights that pass a single tile come as fast as memory; others wait in the cache.
         fetches = 2 if max(sizes(rows_of)) <= self.most[0] and w.nbytes > PREFETCH_BYTES else 0
         kc = w.k if fetches else BLOCK_BYTES // (2 * self.isa.vector_bytes)
         half = w.k * self.isa.vector_bytes
-        reads = [*call.reads, f"m{i}"]
         self.plan.add(
             catalog.op("gemm", "forward", self.dtype),
             self._use(reads, outputs, rows_of is self.rows_of), rows_of=rows_of,

@@ -10,6 +10,7 @@ Tables of spans (`rows_of`, `k_of`, `panels_of`) say what is whose. No sum is ev
 workers.
 """
 
+from ...vocabulary import fma
 from ..simd import Simd, call, span, word
 
 
@@ -58,6 +59,57 @@ def forward(s: Simd):
                                     out, c_pitch,
                                 )  # fmt: skip
                             i += n
+
+    return kernel
+
+
+def forward_one(s: Simd):
+    """``c = epilogue(a @ w)`` for one unit, whose weights are a row: a sum for each row of a.
+
+    Four rows at a time, so that their sums are under way together.
+    """
+    size, lanes = s.size, s.lanes
+    load_first, store_first, total, zero = s.load_first, s.store_first, s.sum, s.constant(0.0)
+    multiply_add = s.formula(lambda a, b, c: fma(a, b, c), 3)
+
+    def kernel(
+        step, worker, workers, rows_of, a, a_step, a_pitch, k, w, c, c_pitch, epilogue, operands
+    ):
+        first, stop = span(rows_of, worker)
+        for i in range(first, stop, 4):
+            # Where fewer rows are left, the last one is taken again.
+            i1, i2, i3 = min(i + 1, stop - 1), min(i + 2, stop - 1), min(i + 3, stop - 1)
+            x = a + step * a_step
+            s0, s1, s2, s3 = zero(), zero(), zero(), zero()
+            for j in range(0, k, lanes):
+                weights = load_first(w + j * size, k - j)
+                s0 = multiply_add(weights, load_first(x + i * a_pitch + j * size, k - j), s0)
+                s1 = multiply_add(weights, load_first(x + i1 * a_pitch + j * size, k - j), s1)
+                s2 = multiply_add(weights, load_first(x + i2 * a_pitch + j * size, k - j), s2)
+                s3 = multiply_add(weights, load_first(x + i3 * a_pitch + j * size, k - j), s3)
+            store_first(c + i * c_pitch, total(s0), 1)
+            store_first(c + i1 * c_pitch, total(s1), 1)
+            store_first(c + i2 * c_pitch, total(s2), 1)
+            store_first(c + i3 * c_pitch, total(s3), 1)
+        if first < stop:
+            at = c + first * c_pitch
+            call(epilogue, operands, first, stop - first, 0, lanes, at, c_pitch)
+
+    return kernel
+
+
+def bias_gradient(s: Simd):
+    """``rule(sum of dz's rows, b, ...)`` for one vector of columns."""
+    load, store, zero = s.load, s.store, s.constant(0.0)
+    add, lanes = s.formula(lambda a, b: a + b, 2), s.lanes
+
+    def kernel(step, worker, workers, m, dz, dz_pitch, scratch, scratch_step, rule, operands):
+        if worker == 0:
+            total = zero()
+            for i in range(m):
+                total = add(total, load(dz + i * dz_pitch))
+            store(scratch, total)
+            call(rule, operands, 0, 1, 0, lanes, scratch, 0)
 
     return kernel
 
