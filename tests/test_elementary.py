@@ -1,8 +1,5 @@
 """Vector functions against float64, against mpmath, and on every instruction set."""
 
-import os
-import subprocess
-import sys
 
 import mpmath
 import numpy as np
@@ -95,14 +92,3 @@ def test_special_values_are_numpys(name, dtype):
     np.testing.assert_allclose(y, expected, rtol=4 * np.finfo(dtype).eps)
     number = ~np.isnan(expected)
     assert (np.signbit(y) == np.signbit(expected))[number].all()
-
-
-@pytest.mark.parametrize("isa", ["avx2", "generic"])
-def test_on_other_instruction_sets(isa):
-    if host().name not in ("avx512", "avx2"):
-        isa = "generic"
-    here = "float32_on_a_million or float64 or special"
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", here, __file__]
-    env = os.environ | {"FUSEDNN_ISA": isa}
-    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
-    assert result.returncode == 0, result.stdout[-2000:]
