@@ -44,4 +44,5 @@ test_loss, test_acc = model.evaluate(x_test, y_test, verbose=0)
 for epoch, loss in enumerate(history.history["loss"], 1):
     print(f"Epoch {epoch}: Loss = {loss:.4f}")
 print(f"Test accuracy: {test_acc:.4f}")
+print(f"Time per epoch: {1e3 * model.epoch_time:.1f} ms")
 print(f"Backend: {model.backend}")

@@ -43,7 +43,7 @@ class Progress:
         self._drawn = now
         spent = now - self._start
         left = spent / done * (self.steps - done)
-        self._rewrite(f"{self._bar(done)} {left:.0f}s {_per_step(spent / done)}{_values(logs)}")
+        self._rewrite(f"{self._bar(done)} {left:.0f}s {_time(spent / done)}/step{_values(logs)}")
 
     def stop_clock(self) -> None:
         """Take the time; what comes until `finish` does not count."""
@@ -55,11 +55,11 @@ class Progress:
             self.stop_clock()
         if not self.verbose:
             return
-        pace = _per_step(self.seconds / max(1, self.steps))
+        pace = _time(self.seconds / max(1, self.steps)) + "/step"
         if self.verbose == 2:
-            print(f"{self.steps}/{self.steps} - {self.seconds:.2f}s - {pace}{_values(logs)}")
+            print(f"{self.steps}/{self.steps} - {_time(self.seconds)} - {pace}{_values(logs)}")
             return
-        self._rewrite(f"{self._bar(self.steps)} {self.seconds:.2f}s {pace}{_values(logs)}")
+        self._rewrite(f"{self._bar(self.steps)} {_time(self.seconds)} {pace}{_values(logs)}")
         print(flush=True)
 
     def _bar(self, done: int) -> str:
@@ -80,12 +80,12 @@ def headline(epoch: int, epochs: int, verbose: int) -> None:
         print(f"Epoch {epoch + 1}/{epochs}", flush=True)
 
 
-def _per_step(seconds: float) -> str:
+def _time(seconds: float) -> str:
     if seconds >= 1:
-        return f"{seconds:.1f}s/step"
+        return f"{seconds:.1f}s"
     if seconds >= 1e-3:
-        return f"{seconds * 1e3:.0f}ms/step"
-    return f"{seconds * 1e6:.0f}us/step"
+        return f"{seconds * 1e3:.0f}ms"
+    return f"{seconds * 1e6:.0f}us"
 
 
 def _values(logs: dict[str, float]) -> str:

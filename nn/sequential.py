@@ -34,8 +34,8 @@ class Sequential(Trainer):
         Of the last `fit`.
     stop_training : bool
         Set by a callback to end `fit` after the epoch.
-    step_time : float
-        Seconds per step of the last epoch that was trained.
+    epoch_time, step_time : float
+        Seconds of the last epoch that was trained, without validation, and of each of its steps.
     device : str
         What `compile` was called with.
 

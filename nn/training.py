@@ -48,7 +48,7 @@ class Trainer(Stack):
         self._paces: dict[tuple[str, int], Pieces] = {}
         self.history: History | None = None
         self.stop_training = False
-        self.step_time = math.nan
+        self.epoch_time = self.step_time = math.nan
         super().__init__(layers, name)
 
     # -- what is compiled --------------------------------------------------------------------------
@@ -150,7 +150,7 @@ class Trainer(Stack):
             progress = Progress(steps, asked.verbose)
             logs = self._epoch(train, asked.shuffle, pieces, hooks, progress)
             progress.stop_clock()
-            self.step_time = progress.seconds / steps
+            self.epoch_time, self.step_time = progress.seconds, progress.seconds / steps
             if held_out is not None and (epoch + 1) % asked.validation_freq == 0:
                 found = self._evaluate(held_out, test_pieces, hooks, Progress(0, 0))
                 logs |= {f"val_{name}": value for name, value in found.items()}

@@ -36,6 +36,7 @@ def test_classifier_on_the_digits(device):
     assert len(found) == 30
     assert found[-1] < 0.15 < 1.5 < found[0]
     assert accuracy(text) > 0.88
+    assert "Time per epoch: " in text
     assert "Backend: reference" in text if device == "reference" else "Backend: cpu" in text
 
 
