@@ -71,8 +71,13 @@ def compare(
 
 
 def clock(call: Callable[[], object], *, seconds: float = 0.02, repeats: int = 11) -> list[float]:
-    """Seconds of one call, `repeats` times, each the mean over about `seconds`."""
-    call()
+    """Seconds of one call, `repeats` times, each the mean over about `seconds`.
+
+    Before that it is called for a while: new threads need one to find a core of their own.
+    """
+    start = time.perf_counter()
+    while time.perf_counter() < start + 0.3:
+        call()
     start = time.perf_counter()
     call()
     count = max(1, int(seconds / max(time.perf_counter() - start, 1e-7)))

@@ -178,16 +178,22 @@ class Dense(Layer):
 class Activation(Layer):
     """Applies an activation to the output of the `Dense` before it."""
 
-    def __init__(self, activation: str, input_shape: Any = None, name: str | None = None):
-        super().__init__(input_shape=input_shape, name=name)
+    def __init__(
+        self,
+        activation: str,
+        input_shape: Any = None,
+        dtype: Any = None,
+        name: str | None = None,
+    ):
+        super().__init__(input_shape=input_shape, dtype=dtype, name=name)
         self.activation = activation_name("Activation", activation)
 
 
 class Flatten(Layer):
     """Makes every row one-dimensional."""
 
-    def __init__(self, input_shape: Any = None, name: str | None = None):
-        super().__init__(input_shape=input_shape, name=name)
+    def __init__(self, input_shape: Any = None, dtype: Any = None, name: str | None = None):
+        super().__init__(input_shape=input_shape, dtype=dtype, name=name)
 
     def output_shape(self, shape: Shape) -> Shape:
         """The product of the dimensions."""
@@ -197,8 +203,10 @@ class Flatten(Layer):
 class Dropout(Layer):
     """In training, sets a share `rate` of its input to 0 and scales the rest to keep the mean."""
 
-    def __init__(self, rate: float, input_shape: Any = None, name: str | None = None):
-        super().__init__(input_shape=input_shape, name=name)
+    def __init__(
+        self, rate: float, input_shape: Any = None, dtype: Any = None, name: str | None = None
+    ):
+        super().__init__(input_shape=input_shape, dtype=dtype, name=name)
         self.rate = checks.number("Dropout", "rate", rate, 0.0, 1.0)
 
 

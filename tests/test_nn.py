@@ -292,6 +292,17 @@ def test_bad_input_is_refused_before_anything_changes(call, error, message):
     made.fit(X, Y, verbose=0)
 
 
+@pytest.mark.parametrize(
+    "layer",
+    [layers.Flatten, lambda **o: layers.Activation("relu", **o),
+     lambda **o: layers.Dropout(0.1, **o),
+     lambda **o: layers.Dense(2, **o)],
+)  # fmt: skip
+def test_every_layer_takes_a_dtype(layer):
+    made = nn.Sequential([nn.Input((3,)), layers.Dense(3), layer(dtype="float64")])
+    assert made(np.ones((2, 3))).dtype == np.float64
+
+
 def test_layers_of_two_dtypes_are_refused():
     with pytest.raises(ValueError, match="float32.*float64|float64.*float32"):
         nn.Sequential(
