@@ -215,7 +215,9 @@ def _in_a_child(queue):
     queue.put(wrong)
 
 
-@pytest.mark.skipif(not hasattr(multiprocessing, "get_context"), reason="no processes")
+@pytest.mark.skipif(
+    "fork" not in multiprocessing.get_all_start_methods(), reason="this system does not fork"
+)
 @pytest.mark.filterwarnings("ignore:.*multi-threaded.*fork")
 def test_after_a_fork_the_child_has_a_team_of_its_own(threads):
     team.set_num_threads(2)
