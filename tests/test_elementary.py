@@ -37,7 +37,8 @@ def assert_within(name, x):
     assert (np.abs(exact[infinite]) >= largest * (1 - 2.0**-22)).all()
     finite = number & ~infinite
     error = np.abs(y[finite] - exact[finite]) / np.spacing(np.abs(rounded[finite])).astype(float)
-    assert error.max() <= MAX_ULP[name] * UNFUSED, x[finite][error.argmax()]
+    # There may be no finite answer in a part of all numbers.
+    assert error.max(initial=0) <= MAX_ULP[name] * UNFUSED, x[finite][error.argmax()]
 
 
 def stratified(count):
