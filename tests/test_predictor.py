@@ -10,6 +10,7 @@ import pytest
 
 from fusednn import nn
 from fusednn.kernels.cpu import executor, team
+from fusednn.kernels.cpu import predictor as predictor_module
 from fusednn.nn import layers
 
 
@@ -162,3 +163,15 @@ def test_models_in_several_threads(threads, monkeypatch):
         worker.join(60)
         assert not worker.is_alive()
     assert not wrong
+
+
+def test_numbers_of_rows_that_were_pushed_out_come_back_and_memory_does_not_grow():
+    made = model()
+    for _ in range(3):
+        for count in range(1, 12):  # more than are remembered
+            made(rows(count))
+    predictor = made._executor._predictor
+    assert len(predictor._held) <= predictor_module.ENTRIES
+    made(rows(1))
+    made(rows(1))
+    assert 1 in predictor._entries[:, 0]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import ctypes
 from collections.abc import Sequence
 from functools import cache
-from threading import Lock
 
 import numpy as np
 
@@ -19,8 +18,6 @@ CHUNK = 4096
 
 PARALLEL_ELEMENTS = 1 << 17
 """Elementwise calls on fewer elements are faster on one thread."""
-
-_lock = Lock()
 
 
 @cache

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from . import catalog, team
-from .door import BLOCKS, Context, door
+from .door import BLOCKS, HELD, Context, door
 from .jit import Kernel
 from .team import job_record
 
@@ -47,7 +47,8 @@ class Predictor:
             self._entries.ctypes.data,
         )  # fmt: skip
         self._context: Context | None = None
-        self._plans: list[Plan] = []
+        self._held: dict[int, tuple] = {}
+        self._turn = 0
         self.call = door(fallback, "($self, x, /)", len(FIELDS), self._prepare, self._kept)
 
     def _prepare(self, context: Context) -> Kernel:
@@ -57,24 +58,27 @@ class Predictor:
 
     def learn(self, rows: int, plan: Plan) -> None:
         """Answer arguments of so many rows with that plan, which is the predictor's own."""
-        if self._context is None or plan in self._plans:
+        # While a call waits for a worker to wake, its entry must stay as it is.
+        if self._context is None or self._context[HELD // 8]:
             return
-        known = np.flatnonzero(self._entries[:, 0] == rows)  # with another number of threads
-        place = int(known[0]) if known.size else len(self._plans) % ENTRIES
+        known = np.flatnonzero(self._entries[:, 0] == rows)
+        if known.size and self._entries[known[0], 2] == plan.workers:
+            return
+        self._turn = (self._turn + 1) % ENTRIES
+        place = int(known[0]) if known.size else self._turn
         job, order = job_record(plan.table, plan.workers), np.arange(rows)
         plan.set(order=order.ctypes.data)
         # A plan has one slot of each; its records live as long as it does.
         (x,), (out,) = plan.slots["x"], plan.slots["out"]
         addresses = [record.ctypes.data + 8 * i for record, i in (x, out)]
         team.team()
-        self._plans.append(plan)
-        self._kept.append((job, order))
+        self._held[place] = plan, job, order
         self._entries[place] = rows, job.ctypes.data, plan.workers, *addresses
         self._context[BLOCKS // 8 + FIELDS.index("count")] = ENTRIES
 
     def forget(self) -> None:
         """Know no number of rows any more."""
         self._entries[:] = 0
-        self._plans.clear()
+        self._held.clear()
         if self._context is not None:
             self._context[BLOCKS // 8 + FIELDS.index("count")] = 0
