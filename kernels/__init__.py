@@ -11,7 +11,7 @@ if not __name__.startswith("fusednn."):
         "(`pip install -e .`) and import fusednn instead of kernels."
     )
 
-_MODULES = ("activations", "labels", "linear", "losses", "updates")
+_MODULES = ("activations", "custom", "labels", "linear", "losses", "rows", "updates")
 _THREADS = ("get_num_threads", "set_num_threads")
 
 

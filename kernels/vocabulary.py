@@ -7,13 +7,14 @@ backend's code. One text, every reading.
 
 from __future__ import annotations
 
+import operator
 from typing import Any
 
 import numpy as np
 
 __all__ = [
     "abs", "copysign", "erf", "exp", "expm1", "fast_divide", "fast_sqrt", "fma", "log", "log1p",
-    "logical_and", "logical_or", "maximum", "minimum", "sqrt", "tanh", "where",
+    "logical_and", "logical_or", "maximum", "minimum", "normal_cdf", "sqrt", "tanh", "where",
 ]  # fmt: skip
 
 
@@ -42,11 +43,49 @@ class Symbol:
 
     __hash__ = object.__hash__
 
+    def __abs__(self):
+        return self.emit("abs", self)
+
+    def __pow__(self, power):
+        if power not in (1, 2, 3, 4):
+            raise TypeError(
+                f"[formula] ** takes the powers 1 to 4, not {power!r}: write products, sqrt(x) or "
+                "exp(y * log(x))"
+            )
+        square = self * self if power > 1 else self
+        return (self, square, square * self, square * square)[power - 1]
+
     def __bool__(self):
         raise TypeError(
             "[formula] a formula has no branches: write where(condition, a, b) instead of "
             "`if`, `and`, `or` or `not` on a value"
         )
+
+    def __float__(self):
+        raise TypeError(
+            "[formula] a value has no number while a formula is traced: use the functions of the "
+            f"vocabulary ({', '.join(__all__)}), not those of math"
+        )
+
+    __int__ = __index__ = __float__
+
+    def __array_ufunc__(self, ufunc, method, *inputs, **options):
+        word = ufunc.__name__
+        if method != "__call__" or options or word not in _UFUNCS:
+            raise _unknown(word)
+        return _UFUNCS[word](*inputs)
+
+    def __array_function__(self, function, types, args, options):
+        if function is not np.where or options or len(args) != 3:
+            raise _unknown(function.__name__)
+        return where(*args)
+
+
+def _unknown(name: str) -> TypeError:
+    return TypeError(
+        f"[formula] numpy.{name} is not in the vocabulary of formulas, which is + - * / **, "
+        f"comparisons and {', '.join(__all__)}"
+    )
 
 
 def _word(name: str, compute: Any) -> Any:
@@ -68,6 +107,13 @@ def _erf(x):
     from math import erf
 
     return np.vectorize(erf, otypes=[np.float64])(x)[()]
+
+
+def _normal_cdf(x):
+    """Share of a standard normal distribution that is below x, elementwise, float64."""
+    from math import erfc
+
+    return np.vectorize(lambda v: erfc(-v / 2**0.5) / 2, otypes=[np.float64])(x)[()]
 
 
 def _sqrt_quiet(x):
@@ -92,6 +138,7 @@ log = _word("log", np.log)
 log1p = _word("log1p", np.log1p)
 tanh = _word("tanh", np.tanh)
 erf = _word("erf", _erf)
+normal_cdf = _word("normal_cdf", _normal_cdf)
 abs = _word("abs", np.abs)  # noqa: A001
 minimum = _word("minimum", np.minimum)
 maximum = _word("maximum", np.maximum)
@@ -102,3 +149,12 @@ logical_and = _word("logical_and", np.logical_and)
 logical_or = _word("logical_or", np.logical_or)
 fast_sqrt = _word("fast_sqrt", _sqrt_quiet)
 fast_divide = _word("fast_divide", _divide_positive)
+
+_UFUNCS = {w: globals()[w] for w in __all__ if isinstance(getattr(np, w, None), np.ufunc)}
+_UFUNCS |= {
+    "absolute": abs, "add": operator.add, "subtract": operator.sub, "multiply": operator.mul,
+    "divide": operator.truediv, "negative": operator.neg, "square": lambda x: x * x,
+    "greater": operator.gt, "greater_equal": operator.ge, "less": operator.lt,
+    "less_equal": operator.le, "equal": operator.eq, "not_equal": operator.ne,
+}  # fmt: skip
+"""NumPy's functions that may be used instead of a word or an operator."""

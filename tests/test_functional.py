@@ -8,10 +8,9 @@ import fusednn as fnn
 from fusednn.kernels.cpu.isa import host
 from fusednn.kernels.formulas import ACTIVATIONS
 from fusednn.kernels.functional import linear
-from fusednn.kernels.functional.losses import NAMES
 
 DTYPES = ["float32", "float64"]
-NAMES_OF = {name: "identity" if name == "linear" else name for name in ACTIVATIONS}
+NAMES_OF = {n: e.function for n, e in ACTIVATIONS.items() if e.function in ("identity","relu","sigmoid","tanh","softplus","silu","elu","exponential","log_probability")}
 ORACLES = {
     "identity": lambda x: x,
     "relu": lambda x: np.maximum(x, 0),
@@ -53,7 +52,7 @@ def test_activations(name, dtype):
         np.testing.assert_allclose(y, expected, rtol=6 * eps, atol=6 * eps)
 
 
-@pytest.mark.parametrize("name", ACTIVATIONS)
+@pytest.mark.parametrize("name", NAMES_OF)
 @pytest.mark.parametrize("dtype", DTYPES)
 def test_stated_ulp(name, dtype):
     """Against the same formula in higher precision: float64, or 64 bits of mantissa."""
@@ -135,7 +134,7 @@ def loss_data(name, dtype="float64", shape=(13, 11)):
     return pred.astype(dtype), target.astype(dtype)
 
 
-@pytest.mark.parametrize("name", NAMES)
+@pytest.mark.parametrize("name", LOSS_ORACLES)
 @pytest.mark.parametrize("weight", [None, (13,), (13, 11)])
 @pytest.mark.parametrize("scale", [1.0, 0.5])
 def test_losses(name, weight, scale):

@@ -29,13 +29,13 @@ def op(module: str, name: str, dtype: str, *options) -> Kernel:
     return Kernel(" ".join([name, dtype, *(str(option) for option in options)]), build)
 
 
-def door(name: str) -> Kernel:
+def door(module: str, name: str) -> Kernel:
     """The code of a built-in function, which works for both dtypes."""
 
     def build(isa):
         from .simd import simd
 
-        return _template("doors", name)(simd("float32", isa))
+        return _template(module, name)(simd("float32", isa))
 
     return Kernel(f"door {name}", build)
 

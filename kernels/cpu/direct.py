@@ -84,3 +84,16 @@ def elementwise(
     if rest:
         function(table.ctypes.data, rows, 1, 0, rest, start + rows * stride, 0)
     return sums.sum(axis=1, dtype=np.float64) if spec.sums else None
+
+
+def over_rows(spec: Pointwise, x: np.ndarray, row: np.ndarray) -> None:
+    """Apply ``x = formula(x, row)`` in place to every row of a matrix in C order."""
+    dtype, pitch = x.dtype.name, x.strides[0]
+    address, _ = _pointwise(spec, dtype)
+    table = operands((row.ctypes.data, 0), (x.ctypes.data, pitch))
+    workers = team.get_num_threads() if x.size >= PARALLEL_ELEMENTS else 1
+    run_op(
+        catalog.op("rows", "over_rows", dtype),
+        workers, len(x), columns=x.shape[1], source=x.ctypes.data, source_pitch=pitch,
+        formula=address, operands=table.ctypes.data,
+    )  # fmt: skip

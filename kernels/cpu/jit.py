@@ -49,7 +49,7 @@ class Kernel:
         worker, workers`` becomes an op: it is entered with the address of a record of its other
         arguments, and with those three.
     source : str
-        Text that the kernel depends on beyond the package's own files: a user's formula.
+        Text that the kernel depends on beyond its name and the package's files: a formula's trace.
     """
 
     name: str
@@ -158,7 +158,8 @@ def _fingerprint() -> str:
     """Hash of what every kernel depends on: this package's sources, the compilers, the target."""
     digest = hashlib.sha256()
     root = Path(__file__).parents[1]
-    for path in sorted([*root.glob("*.py"), *root.glob("cpu/**/*.py")]):
+    patterns = ("*.py", "formulas/*.py", "cpu/**/*.py")
+    for path in sorted(path for pattern in patterns for path in root.glob(pattern)):
         digest.update(path.read_bytes())
     for package in ("numba", "llvmlite"):
         digest.update(version(package).encode())

@@ -220,7 +220,7 @@ def prepare(context: np.ndarray) -> Kernel:
                 values[f"{order}_{name}"] = tiles.ctypes.data
         block = context[BLOCKS // 8 :][number * len(FIELDS) :][: len(FIELDS)]
         block[:] = [values[name] for name in FIELDS]
-    return catalog.door("matmul")
+    return catalog.door("doors", "matmul")
 
 
 _kept: list = []

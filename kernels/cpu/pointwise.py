@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
+from ..trace import text
 from .build import PTR, VOID, Memory, loop
 from .isa import ISA
 from .jit import ENTRY, Kernel
@@ -22,7 +23,7 @@ class Pointwise:
     Attributes
     ----------
     name : str
-        Names the formula in the kernel cache.
+        For people: the cache knows a formula by its trace.
     formula : callable
         Over `vocabulary`; returns one value or a tuple, `outputs` first and then `sums`.
     inputs, scalars, outputs : int
@@ -48,7 +49,8 @@ class Pointwise:
         """
         counts = f"{self.inputs} {self.scalars} {self.outputs} {self.sums}"
         name = f"pointwise {self.name} {dtype} {counts}"
-        return Kernel(name, lambda isa: _module(self, dtype, isa))
+        source = text(self.formula, self.inputs + self.scalars)
+        return Kernel(name, lambda isa: _module(self, dtype, isa), source)
 
 
 def operands(*matrices: tuple[int, int], scalars: int = 0) -> np.ndarray:

@@ -54,7 +54,7 @@ class Predictor:
     def _prepare(self, context: Context) -> Kernel:
         self._context = context
         context[BLOCKS // 8 :] = self._values
-        return catalog.door("predict")
+        return catalog.door("doors", "predict")
 
     def learn(self, rows: int, plan: Plan) -> None:
         """Answer arguments of so many rows with that plan, which is the predictor's own."""

@@ -327,6 +327,56 @@ half_word = _intrinsic(
 """The 32-bit integer at an address."""
 
 
+def _real(builder, at, kind):
+    return builder.load(_pointer(builder, at, kind))
+
+
+real_at = {
+    "float32": _intrinsic(
+        types.float64, (types.int64,),
+        lambda builder, at: builder.fpext(_real(builder, at, ir.FloatType()), ir.DoubleType()),
+    ),
+    "float64": _intrinsic(
+        types.float64, (types.int64,), lambda builder, at: _real(builder, at, ir.DoubleType())
+    ),
+}  # fmt: skip
+"""The number at an address, by dtype, as float64."""
+
+
+def _put_single(builder, at, value):
+    value = builder.fptrunc(value, ir.FloatType())
+    builder.store(value, _pointer(builder, at, value.type))
+
+
+def _put_double(builder, at, value):
+    builder.store(value, _pointer(builder, at, value.type))
+
+
+put_real = {
+    "float32": _intrinsic(types.void, (types.int64, types.float64), _put_single),
+    "float64": _intrinsic(types.void, (types.int64, types.float64), _put_double),
+}
+"""Store a float64 number at an address, rounded to a dtype."""
+
+
+def _call_with(result, *arguments):
+    kind = ir.FunctionType(result, list(arguments))
+    return lambda builder, at, *values: builder.call(
+        builder.inttoptr(at, kind.as_pointer()), list(values)
+    )
+
+
+ask_real = _intrinsic(
+    types.float64, (types.int64, types.int64), _call_with(ir.DoubleType(), I64)
+)
+"""Call the C function at an address with a pointer; its number."""
+
+ask_with_real = _intrinsic(
+    types.int64, (types.int64, types.float64), _call_with(I64, ir.DoubleType())
+)
+"""Call the C function at an address with a number; its pointer."""
+
+
 # -- threads --------------------------------------------------------------------------------------
 
 atomic_add = _intrinsic(

@@ -1,84 +1,44 @@
-"""Activations and their derivatives, made from the registry, and the row-wise softmax."""
+"""Activations and their derivatives, made from the registry."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from inspect import Parameter, Signature
+from math import inf
 
-import numpy as np
-
-from ..cpu import catalog, team
-from ..cpu.direct import PARALLEL_ELEMENTS, elementwise, run_op
 from ..cpu.pointwise import Pointwise
 from ..formulas import ACTIVATIONS, Activation
-from .arrays import contiguous, floats, result, same_shape
+from .elementwise import choose, function
 
-
-def _apply(who: str, spec: Pointwise, arrays, out) -> np.ndarray:
-    answer = result(who, arrays[0], out, arrays)
-    target = answer if answer.flags.c_contiguous else np.empty(answer.shape, answer.dtype)
-    if answer.size:
-        elementwise(spec, [contiguous(a) for a in arrays], [target])
-    if target is not answer:
-        answer[...] = target
-    return answer
-
-
-def _forward(name: str, entry: Activation) -> Callable:
-    spec = Pointwise(f"{entry.name} value", entry.value, 1)
-
-    def function(x, *, out=None):
-        (x,) = floats(name, x=x)
-        return _apply(name, spec, [x], out)
-
-    function.__name__ = function.__qualname__ = name
-    function.__doc__ = f"""Apply the activation {name} to every element.
+_FORWARD_DOC = """The activation {name}: {about}.
 
     Parameters
     ----------
     x : array_like
         Any shape; integers become float64.
-    out : ndarray, optional
+{options}    out : ndarray, optional
         Where the answer goes; may be x itself.
 
     Returns
     -------
-    ndarray of x's shape, float32 or float64, within {entry.max_ulp} ULP
+    ndarray of x's shape, float32 or float64, within {ulp} ULP{above}
 
     Raises
     ------
     TypeError, ValueError
         When x is not real, or `out` does not fit.
     """
-    return function
 
-
-def _backward(name: str, entry: Activation) -> Callable:
-    who = f"{name}_backward"
-    spec = Pointwise(f"{entry.name} dx", lambda dy, saved: dy * entry.derivative(saved), 2)
-    needed, other = entry.saves, "y" if entry.saves == "x" else "x"
-
-    def function(dy, x=None, y=None, *, out=None):
-        saved = x if needed == "x" else y
-        if saved is None and needed == "y" and x is not None:
-            saved = _FORWARD[name](x)
-        if saved is None:
-            raise TypeError(f"[{who}] {needed} is missing: the derivative is a function of it.")
-        dy, saved = floats(who, dy=dy, saved=saved)
-        same_shape(who, **{"dy": dy, needed: saved})
-        return _apply(who, spec, [dy, saved], out)
-
-    function.__name__ = function.__qualname__ = who
-    function.__doc__ = f"""Gradient with respect to the input of {name}.
+_BACKWARD_DOC = """Gradient with respect to the input of {name}, which is {about}.
 
     Parameters
     ----------
     dy : array_like
         Gradient with respect to the output.
     x, y : array_like
-        Input and output of {name}, of dy's shape. The derivative is a function of {needed};
-        {other} is not needed.
-    out : ndarray, optional
-        Where the answer goes.
+        Input and output of {name}, of dy's shape. {needs}
+{options}    out : ndarray, optional
+        Where the answer goes; may be dy itself.
 
     Returns
     -------
@@ -87,81 +47,133 @@ def _backward(name: str, entry: Activation) -> Callable:
     Raises
     ------
     TypeError
-        When {needed} is missing.
+        When {missing} is missing.
     ValueError
-        When shapes differ, or `out` does not fit.
+        When shapes differ, an option is out of range, or `out` does not fit.
     """
-    return function
 
 
-_NAMES = {("identity" if name == "linear" else name): entry for name, entry in ACTIVATIONS.items()}
-_FORWARD = {name: _forward(name, entry) for name, entry in _NAMES.items()}
-FUNCTIONS: dict[str, Callable] = {
-    **_FORWARD,
-    **{f"{name}_backward": _backward(name, entry) for name, entry in _NAMES.items()},
-}
+_ANY = (-inf, inf)
 
 
-_EXP = Pointwise("exponential value", ACTIVATIONS["exponential"].value, 1)
+def forward(entry: Activation, **variants) -> Callable:
+    """The function that applies an activation."""
+    spec = Pointwise(f"{entry.name} value", entry.value, 1, scalars=len(entry.options))
+    names, defaults = ("x", *entry.options), tuple(entry.options.values())
+    above = f" for x above {entry.above}" if entry.above > -1e9 else ""
+    doc = _FORWARD_DOC.format(
+        name=entry.function, about=entry.about or entry.name, ulp=entry.max_ulp, above=above,
+        options=_options(entry.options, variants),
+    )  # fmt: skip
+    return function(entry.function, spec, names, defaults, doc=doc, **variants)
 
 
-def _rows(who: str, x, axis: int):
-    (x,) = floats(who, x=x)
-    if x.ndim == 0 or not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"[{who}] axis {axis} is not an axis of an array of shape {x.shape}.")
-    return x, np.ascontiguousarray(np.moveaxis(x, axis, -1))
+def backward(entry: Activation, key: str = "", variants: dict | None = None) -> Callable:
+    """The function that takes a gradient back through an activation."""
+    who, settings, count = f"{entry.function}_backward", entry.gradient_options, len(entry.options)
+    by_y = entry.saves == "y"
+    names, defaults = ("dy", "x", *settings), tuple(settings.values())
+    from_x = function(
+        who,
+        Pointwise(
+            f"{entry.name} dx", lambda dy, x, *s: dy * entry.derivative_from_x(x, *s), 2,
+            scalars=len(settings),
+        ),
+        names, defaults,
+    )  # fmt: skip
+    from_y = function(
+        who,
+        Pointwise(
+            f"{entry.name} dx of y", lambda dy, y, *s: dy * entry.derivative(y, *s), 2,
+            scalars=count,
+        ),
+        ("dy", "y", *entry.options), tuple(entry.options.values()),
+    )  # fmt: skip
+    needed = "x or y" if by_y else "x"
+
+    def plain(dy, x=None, y=None, *, out=None):
+        if by_y and y is not None:
+            return from_y(dy, y, out=out)
+        if x is not None:
+            return from_x(dy, x, out=out)
+        raise _missing()
+
+    def general(dy, x=None, y=None, *, out=None, **options):
+        if not options and by_y and y is not None:
+            return from_y(dy, y, out=out)
+        if key in options:
+            chosen = choose(who, key, variants, options.pop(key))
+            return chosen(dy, x, y, out=out, **options)
+        more = [name for name in options if name not in entry.options]
+        for name, value in options.items():
+            if name not in settings:
+                raise TypeError(f"{who}() has no argument {name!r}")
+            low, high = entry.limits.get(name, _ANY)
+            if not low < value < high:
+                raise ValueError(
+                    f"[{who}] {name} is {value}; it must be between {low} and {high}."
+                )
+            if name in more and value == settings[name]:
+                more.remove(name)
+        if by_y and y is not None and not more:
+            return from_y(dy, y, out=out, **{n: options[n] for n in entry.options if n in options})
+        if x is None and y is not None and by_y:
+            raise TypeError(f"[{who}] x is missing: with {', '.join(more)} y does not tell enough.")
+        if x is None:
+            raise _missing()
+        return from_x(dy, x, out=out, **options)
+
+    def _missing():
+        return TypeError(f"[{who}] {needed} is missing: the derivative is a function of it.")
+
+    made = general if settings or key else plain
+    made.__name__ = made.__qualname__ = who
+    made.__doc__ = _BACKWARD_DOC.format(
+        name=entry.function, about=entry.about or entry.name, missing=needed,
+        needs="One of them; y is faster." if by_y else "The derivative is a function of x.",
+        options=_options(settings, {"key": key, "variants": variants} if key else {}),
+    )  # fmt: skip
+    array = Parameter.POSITIONAL_OR_KEYWORD
+    named = {**settings, **({key: next(iter(variants))} if variants else {}), "out": None}
+    made.__signature__ = Signature(  # type: ignore[attr-defined]
+        [Parameter("dy", array), *(Parameter(n, array, default=None) for n in "xy")]
+        + [Parameter(n, Parameter.KEYWORD_ONLY, default=v) for n, v in named.items()]
+    )
+    return made
 
 
-def softmax(x, axis: int = -1, *, out=None) -> np.ndarray:
-    """``exp(x - max(x)) / sum(exp(x - max(x)))`` along an axis.
-
-    Parameters
-    ----------
-    x : array_like
-        At least 1-D.
-    axis : int
-        Along which the results add up to 1.
-    out : ndarray, optional
-        Where the answer goes.
-
-    Returns
-    -------
-    ndarray of x's shape
-
-    Raises
-    ------
-    ValueError
-        When there is no such axis, or `out` does not fit.
-    """
-    x, rows = _rows("softmax", x, axis)
-    answer = result("softmax", x, out, [x])
-    y = np.empty_like(rows)
-    n = rows.shape[-1]
-    if y.size:
-        pitch = n * y.itemsize
-        workers = team.get_num_threads() if y.size >= PARALLEL_ELEMENTS else 1
-        run_op(
-            catalog.op("rows", "softmax", str(y.dtype)), workers, y.size // n,
-            z=rows.ctypes.data, z_pitch=pitch, n=n, y=y.ctypes.data, y_pitch=pitch,
-        )  # fmt: skip
-    answer[...] = np.moveaxis(y, -1, axis)
-    return answer
+def _options(settings: dict, choice: dict) -> str:
+    lines = [f"    {name} : float, default {value}\n" for name, value in settings.items()]
+    if choice:
+        values = ", ".join(map(repr, choice["variants"]))
+        lines.append(f"    {choice['key']} : {{{values}}}\n")
+    return "".join(lines)
 
 
-def log_softmax(x, axis: int = -1, *, out=None) -> np.ndarray:
-    """``x - max(x) - log(sum(exp(x - max(x))))`` along an axis; parameters as for `softmax`."""
-    x, _ = _rows("log_softmax", x, axis)
-    answer = result("log_softmax", x, out, [x])
-    if not x.size:
-        return answer
-    top = x.max(axis=axis, keepdims=True)
-    top = np.where(np.isfinite(top), top, 0).astype(x.dtype)
-    shifted = np.ascontiguousarray(x - top)
-    power = np.empty_like(shifted)
-    elementwise(_EXP, [shifted], [power])
-    with np.errstate(divide="ignore"):
-        answer[...] = shifted - np.log(power.sum(axis=axis, keepdims=True))
-    return answer
+FUNCTIONS: dict[str, Callable] = {}
+BY_NAME: dict[str, tuple[Callable, Callable]] = {}
+"""Value and gradient of every entry by its name, which networks and `linear` use."""
 
 
-FUNCTIONS |= {"softmax": softmax, "log_softmax": log_softmax}
+def _group(entries: list[Activation]) -> None:
+    """The functions of entries that are one function with a choice; the first is the default."""
+    alone = [(forward(entry), backward(entry)) for entry in entries]
+    BY_NAME.update(zip((entry.name for entry in entries), alone, strict=True))
+    pair = alone[0]
+    if entries[0].choice:
+        key = entries[0].choice[0]
+        values = [entry.choice[1] for entry in entries if entry.choice]
+        others, others_backward = (
+            dict(zip(values, made, strict=True)) for made in zip(*alone, strict=True)
+        )
+        pair = (
+            forward(entries[0], key=key, variants=others),
+            backward(entries[0], key, others_backward),
+        )
+    name = entries[0].function
+    FUNCTIONS.update(zip((name, f"{name}_backward"), pair, strict=True))
+    BY_NAME.setdefault(name, pair)
+
+
+for _name in dict.fromkeys(entry.function for entry in ACTIVATIONS.values()):
+    _group([entry for entry in ACTIVATIONS.values() if entry.function == _name])

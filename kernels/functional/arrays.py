@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 
@@ -15,6 +17,8 @@ def floats(who: str, **arrays) -> list[np.ndarray]:
     TypeError
         When an argument is not an array of real numbers.
     """
+    if _are_plain(arrays.values()):
+        return list(arrays.values())
     found = {name: np.asarray(a) for name, a in arrays.items() if a is not None}
     for name, array in found.items():
         if array.dtype.kind not in "fiub" or array.dtype.itemsize > 8:
@@ -25,6 +29,26 @@ def floats(who: str, **arrays) -> list[np.ndarray]:
     dtype = np.result_type(np.float32, *kinds)
     converted = {name: np.asarray(array, dtype) for name, array in found.items()}
     return [converted.get(name) for name in arrays]  # type: ignore[misc]
+
+
+F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
+
+
+def _are_plain(arrays) -> bool:
+    """Whether all are arrays of one dtype that kernels compute in, or None."""
+    dtype = None
+    for a in arrays:
+        if a is None:
+            continue
+        if type(a) is not np.ndarray:
+            return False
+        if dtype is None:
+            dtype = a.dtype
+            if dtype is not F32 and dtype is not F64:
+                return False
+        elif a.dtype is not dtype:
+            return False
+    return dtype is not None
 
 
 def same_shape(who: str, **arrays: np.ndarray | None) -> None:
@@ -39,7 +63,7 @@ def same_shape(who: str, **arrays: np.ndarray | None) -> None:
             )
 
 
-def result(who: str, like: np.ndarray, out, inputs=(), *, shape=None) -> np.ndarray:
+def result(who: str, like: np.ndarray, out, inputs=(), *, shape=None, order="C") -> np.ndarray:
     """An array for the answer: `out` if it is given and fits, else a new one.
 
     Raises
@@ -50,7 +74,7 @@ def result(who: str, like: np.ndarray, out, inputs=(), *, shape=None) -> np.ndar
     """
     shape = like.shape if shape is None else shape
     if out is None:
-        return np.empty(shape, like.dtype)
+        return np.empty(shape, like.dtype, order)
     if not isinstance(out, np.ndarray):
         raise TypeError(f"[{who}] out is a {type(out).__name__}; pass a NumPy array.")
     if out.shape != shape or out.dtype != like.dtype:
@@ -69,6 +93,11 @@ def result(who: str, like: np.ndarray, out, inputs=(), *, shape=None) -> np.ndar
     return out
 
 
+def answered(answer: np.ndarray, out) -> Any:
+    """What a function returns: NumPy gives a scalar where an array would have no dimension."""
+    return answer[()] if answer.ndim == 0 and out is None else answer
+
+
 def _identical(a: np.ndarray, b: np.ndarray) -> bool:
     """Whether both are the same elements in the same places."""
     return (
@@ -79,5 +108,14 @@ def _identical(a: np.ndarray, b: np.ndarray) -> bool:
 
 
 def contiguous(array: np.ndarray) -> np.ndarray:
-    """`array`, or a copy in C order."""
-    return array if array.flags.c_contiguous else np.ascontiguousarray(array).reshape(array.shape)
+    """`array`, or an aligned copy in C order."""
+    if array.flags.c_contiguous and array.flags.aligned:
+        return array
+    return np.array(array, order="C")
+
+
+def in_one_order(arrays: list[np.ndarray]) -> list[np.ndarray]:
+    """The arrays, or transposes or copies of them all, such that every one is in C order."""
+    if all(a.flags.f_contiguous and a.flags.aligned for a in arrays):
+        return [a.T for a in arrays]
+    return [contiguous(a) for a in arrays]

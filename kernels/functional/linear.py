@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 
+from ..cpu.direct import over_rows
 from ..cpu.door import door
+from ..cpu.elementwise import elementwise_door
 from ..cpu.matmul import FIELDS, ONE_THREAD, gemm, is_plain, prepare
+from ..cpu.pointwise import Pointwise
 from ..formulas import ACTIVATIONS
-from . import activations
-from .arrays import floats, result
+from . import rows
+from .activations import BY_NAME
+from .arrays import F32, F64, floats, result
 
 
-def _matmul(a, b, *, out=None):
+def general_matmul(a, b, *, out=None):
     """Matrix product with the semantics of `numpy.matmul`.
 
     Parameters
@@ -86,72 +91,97 @@ def _stack(a, b, answer) -> None:
         _into(a[index], b[index], answer[index])
 
 
-_matmul.__name__ = _matmul.__qualname__ = "matmul"
-matmul = door(_matmul, "($self, a, b, /, *, out=None)", 2 * len(FIELDS), prepare)
+general_matmul.__name__ = general_matmul.__qualname__ = "matmul"
+matmul = door(general_matmul, "($self, a, b, /, *, out=None)", 2 * len(FIELDS), prepare)
 
 
-def linear(x, w, b=None, *, activation: str | None = None, out=None) -> np.ndarray:
+def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=None) -> np.ndarray:
     """``activation(x @ w + b)``: a dense layer.
 
     Parameters
     ----------
-    x : array_like of shape (..., inputs)
+    x : array_like of shape (..., inputs); (inputs, batch) with axis=0
     w : array_like of shape (inputs, outputs)
-    b : array_like of shape (outputs,), (1, outputs) or (), optional
+        Any view: a transposed one is read where it lies.
+    b : array_like of shape (outputs,), (1, outputs) or (); (outputs, 1) with axis=0, optional
     activation : str, optional
-        Name of an activation, such as ``"relu"``.
-    out : ndarray of shape (..., outputs), optional
+        Name of an activation, such as ``"relu"``, or "softmax" or "log_softmax" over the outputs.
+    axis : {-1, 0}
+        Where x has its inputs and the answer its outputs. With 0 samples are columns: ``w.T @ x``.
+    out : ndarray of the answer's shape, optional
 
     Returns
     -------
-    ndarray of shape (..., outputs)
+    ndarray of shape (..., outputs), or (outputs, batch) with axis=0
 
     Raises
     ------
-    ValueError
-        When shapes do not match or there is no such activation.
+    TypeError, ValueError
+        When shapes do not match, there is no such activation, or `out` does not fit.
     """
+    epilogue = _epilogue(activation)
+    if (
+        type(x) is type(w) is np.ndarray and x.ndim == w.ndim == 2 and axis == -1
+        and x.shape[1] == w.shape[0] and (x.dtype is F32 or x.dtype is F64)
+        and w.dtype is x.dtype
+        and (b is None or type(b) is np.ndarray and b.dtype is x.dtype and b.shape == w.shape[1:])
+    ):  # fmt: skip
+        return epilogue(matmul(x, w, out=out), b)
     x, w, b = floats("linear", x=x, w=w, b=b)
-    function = _activation("linear", activation)
-    if w.ndim != 2 or x.ndim < 1 or x.shape[-1] != w.shape[0]:
-        raise ValueError(
-            f"[linear] x has shape {x.shape} and w has shape {w.shape}; w must be 2-D with as many "
-            "rows as x has columns."
-        )
-    units = w.shape[1]
-    if b is not None and b.shape not in ((units,), (1, units), ()):
-        raise ValueError(f"[linear] b has shape {b.shape}; it must be ({units},).")
-    answer = result("linear", x, out, [x, w, b], shape=(*x.shape[:-1], units))
-    rows = x.reshape(-1, x.shape[-1])
-    z = np.empty((len(rows), units), x.dtype)
-    matmul(rows, w, out=z)
-    if b is not None:
-        z += b
-    if function is not None:
-        function(z, out=z)
+    _check_shapes(x, w, axis)
+    if axis == 0 and x.ndim == 2:
+        # samples are columns: the same product, with everything transposed
+        answer = result("linear", x, out, [], shape=(w.shape[1], x.shape[1]))
+        b = _bias(b, w.shape[1], axis)
+        if answer.flags.c_contiguous and not any(np.may_share_memory(answer, a) for a in (x, w)):
+            matmul(w.T, x, out=answer)
+            return _columns_epilogue(answer, b, activation)
+        answer[...] = linear(x.T, w, b, activation=activation).T
+        return answer
+    b = _bias(b, w.shape[1], axis)
+    answer = result("linear", x, out, [], shape=(*x.shape[:-1], w.shape[1]))
+    z = epilogue(matmul(x.reshape(-1, x.shape[-1]), w), b)
     answer[...] = z.reshape(answer.shape)
     return answer
 
 
-def linear_backward(dy, x, w, *, activation: str | None = None, y=None, z=None):
+def _columns_epilogue(z: np.ndarray, b, activation):
+    if b is not None:
+        z += b[:, None]
+    if activation is None:
+        return z
+    if activation in ROWS:
+        ROWS[activation][0](z, axis=0, out=z)
+    else:
+        BY_NAME[activation][0](z, out=z)
+    return z
+
+
+def linear_backward(
+    dy, x, w, b=None, *, activation: str | None = None, y=None, z=None, axis: int = -1
+) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Gradients of `linear` with respect to x, w and b.
 
     Parameters
     ----------
-    dy : array_like of shape (..., outputs)
+    dy : array_like of shape (..., outputs); (outputs, batch) with axis=0
         Gradient with respect to linear's result.
     x, w : array_like
         As they were given to `linear`.
+    b : array_like, optional
+        As it was given to `linear`: its gradient has its shape.
     activation : str, optional
         As it was given to `linear`.
     y, z : array_like of dy's shape, optional
         The result and the result before the activation; which of them the activation's derivative
         needs is in its own description.
+    axis : {-1, 0}
+        As it was given to `linear`.
 
     Returns
     -------
     dx, dw, db : ndarray
-        Of the shapes of x and w, and (outputs,).
+        Of the shapes of x, w and b; db is (outputs,) if b was not given.
 
     Raises
     ------
@@ -160,30 +190,123 @@ def linear_backward(dy, x, w, *, activation: str | None = None, y=None, z=None):
     ValueError
         When shapes do not match.
     """
-    dy, x, w, y, z = floats("linear_backward", dy=dy, x=x, w=w, y=y, z=z)
-    if w.ndim != 2 or x.shape[-1:] != w.shape[:1] or dy.shape != (*x.shape[:-1], w.shape[1]):
+    who = "linear_backward"
+    dy, x, w, y, z = floats(who, dy=dy, x=x, w=w, y=y, z=z)
+    columns = axis == 0 and x.ndim == 2
+    wanted = (w.shape[-1], *x.shape[1:]) if columns else (*x.shape[:-1], w.shape[-1])
+    if axis not in (0, -1) or w.ndim != 2 or x.shape[axis] != w.shape[0] or dy.shape != wanted:
         raise ValueError(
-            f"[linear_backward] dy has shape {dy.shape}, x {x.shape} and w {w.shape}; they must be "
-            "(..., outputs), (..., inputs) and (inputs, outputs)."
+            f"[{who}] dy has shape {dy.shape}, x {x.shape} and w {w.shape}; with axis={axis} they "
+            "must be "
+            + ("(outputs, batch), (inputs, batch)" if columns else "(..., outputs), (..., inputs)")
+            + " and (inputs, outputs)."
         )
-    if _activation("linear_backward", activation) is not None:
-        dy = activations.FUNCTIONS[f"{activation}_backward"](dy, x=z, y=y)
-    dz, rows = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
-    dx = np.empty((len(rows), w.shape[0]), dz.dtype)
-    dw = np.empty(w.shape, dz.dtype)
-    matmul(dz, w.T, out=dx)
-    matmul(rows.T, dz, out=dw)
-    return dx.reshape(x.shape), dw, dz.sum(axis=0)
+    if activation is not None:
+        _epilogue(activation)
+        if activation in ROWS:
+            if y is None:
+                raise TypeError(f"[{who}] y is missing: {activation}'s derivative needs it.")
+            dy = ROWS[activation][1](dy, y, axis=axis)
+        else:
+            dy = BY_NAME[activation][1](dy, x=z, y=y)
+    if columns:
+        dx, dw, db = matmul(w, dy), matmul(x, dy.T), column_sums(dy.T)
+    else:
+        dz, rows = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
+        dx = matmul(dz, w.T).reshape(x.shape)
+        dw, db = matmul(rows.T, dz), column_sums(dz)
+    if b is None:
+        return dx, dw, db
+    shape = np.shape(b)
+    if shape == ():
+        return dx, dw, db.sum()
+    _bias(np.asarray(b), w.shape[1], axis)
+    return dx, dw, db.reshape(shape)
 
 
-def _activation(who: str, name: str | None) -> Callable | None:
-    if name is None or name == "linear":
+SUM_ROWS = 1024
+"""Rows that are added up in a row; their sums are then added, so that few roundings follow."""
+
+_ones: dict[str, np.ndarray] = {
+    name: np.ones((1, SUM_ROWS), name) for name in ("float32", "float64")
+}
+
+
+def column_sums(x: np.ndarray) -> np.ndarray:
+    """``x.sum(axis=0)`` of a matrix: a product with a row of ones."""
+    ones = _ones[x.dtype.name]
+    while len(x) > SUM_ROWS:
+        blocks = np.empty((-(-len(x) // SUM_ROWS), x.shape[1]), x.dtype)
+        for i in range(len(blocks)):
+            block = x[i * SUM_ROWS : (i + 1) * SUM_ROWS]
+            matmul(ones[:, : len(block)], block, out=blocks[i : i + 1])
+        x = blocks
+    return matmul(ones[:, : len(x)], x)[0]
+
+
+def _check_shapes(x, w, axis) -> None:
+    if axis not in (0, -1):
+        raise ValueError(f"[linear] axis is {axis!r}; it must be -1 or 0.")
+    if w.ndim != 2 or x.ndim < 1 or x.shape[axis] != w.shape[0] or (axis == 0 and x.ndim > 2):
+        where = "as x's first axis is long" if axis == 0 else "as x has columns"
+        raise ValueError(
+            f"[linear] x has shape {x.shape} and w has shape {w.shape}; w must be 2-D with as many "
+            f"rows {where}."
+        )
+
+
+def _bias(b, units: int, axis: int) -> np.ndarray | None:
+    """A bias of any accepted shape, as (units,)."""
+    if b is None:
         return None
-    if name not in ACTIVATIONS:
+    accepted = [(units,), (units, 1) if axis == 0 else (1, units), ()]
+    if b.shape not in accepted:
         raise ValueError(
-            f"[{who}] there is no activation {name!r}; use one of {', '.join(ACTIVATIONS)}."
+            f"[linear] b has shape {b.shape}; it must be {' or '.join(map(str, accepted))}."
         )
-    return activations.FUNCTIONS[name]
+    return np.ascontiguousarray(np.broadcast_to(b, (units,)) if b.ndim == 0 else b.reshape(-1))
+
+
+ROWS: dict[str, tuple[Callable, Callable]] = {
+    "softmax": (rows.softmax, rows.softmax_backward),
+    "log_softmax": (rows.log_softmax, rows.log_softmax_backward),
+}
+"""Activations of whole rows."""
+
+
+@cache
+def _epilogue(activation: str | None) -> Callable:
+    """``(z, b) -> activation(z + b)``, in place on z."""
+    if activation is None or activation in ("linear", "identity"):
+        plus = _add_bias(None)
+        return lambda z, b: plus(z, b, z) if b is not None else z
+    if activation in ROWS:
+        plus, apply = _add_bias(None), ROWS[activation][0]
+        return lambda z, b: apply(plus(z, b, z) if b is not None else z, out=z)
+    if activation not in BY_NAME:
+        known = ", ".join([*BY_NAME, *ROWS])
+        raise ValueError(f"[linear] there is no activation {activation!r}; use one of {known}.")
+    plus, apply = _add_bias(activation), BY_NAME[activation][0]
+    return lambda z, b: plus(z, b, z) if b is not None else apply(z, out=z)
+
+
+@cache
+def _add_bias(activation: str | None) -> Callable:
+    """``(z, b, out) -> activation(z + b)`` for matrices z and rows b, `out` being z or apart."""
+    value = ACTIVATIONS[activation].value if activation else (lambda z: z)
+    spec = Pointwise(f"bias {activation}", lambda z, b: value(z + b), 2)
+
+    def plus_bias(z, b, out):
+        """Add a bias and apply an activation."""
+        b = np.ascontiguousarray(b)
+        target = out if out.flags.c_contiguous else np.ascontiguousarray(z)
+        if z.size:
+            over_rows(spec, target, b)
+        if target is not out:
+            out[...] = target
+        return out
+
+    return elementwise_door(spec, plus_bias, ("z", "b"), row=True)
 
 
 FUNCTIONS: dict[str, Callable] = {

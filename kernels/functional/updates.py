@@ -2,101 +2,126 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from math import sqrt
 
 import numpy as np
 
 from ..cpu.direct import elementwise
+from ..cpu.elementwise import elementwise_door
 from ..cpu.pointwise import Pointwise
-from ..vocabulary import fma, maximum, sqrt
+from ..formulas import UPDATES
+
+VELOCITY, HEAVY_BALL, EMA = "velocity", "heavy_ball", "ema"
+EXPLICIT, FOLDED, NONE = "explicit", "folded", "none"
 
 
-def _sgd(g, w, rate, decay):
-    return w - rate * fma(decay, w, g)
+class Rule:
+    """An update rule as a function of arrays and numbers, or of lists of arrays."""
 
+    def __init__(self, who: str, update: Callable, scalars: int, states: Sequence[str]):
+        self.who, self.names = who, ("grad", "param", *states)
+        kept = 1 + len(states)
+        self._spec = Pointwise(f"update {who}", update, 1 + kept, kept, scalars)
 
-def _sgd_momentum(g, w, v, rate, decay, momentum, keep):
-    v = fma(momentum, v, keep * fma(decay, w, g))
-    return w - rate * v, v
+        def python(*arguments):
+            count = len(self.names)
+            self._one(arguments[:count], [float(number) for number in arguments[count:]])
 
+        python.__name__ = python.__qualname__ = who
+        python.__doc__ = f"One array of `{who}`."
+        numbers = [f"number{i}" for i in range(scalars)]
+        self._door = elementwise_door(
+            self._spec, python, [*self.names, *numbers], in_place=True
+        )  # fmt: skip
 
-def _sgd_nesterov(g, w, v, rate, decay, momentum, keep):
-    g = fma(decay, w, g)
-    v = fma(momentum, v, keep * g)
-    return w - rate * fma(momentum, v, g), v
+    def __call__(self, grad, param, *more) -> None:
+        """Update `param` and the states in `more`, with the numbers that follow them."""
+        if type(param) is np.ndarray or not isinstance(param, (list, tuple)):
+            self._door(grad, param, *more)
+            return
+        count = len(self.names)
+        arrays, numbers = (grad, param, *more)[:count], more[count - 2 :]
+        for name, entries in zip(self.names, arrays, strict=True):
+            if not isinstance(entries, list | tuple) or len(entries) != len(param):
+                size = len(entries) if isinstance(entries, list | tuple) else "not a list"
+                raise ValueError(
+                    f"[{self.who}] there are {len(param)} params but {size} of {name}."
+                )
+        groups = list(zip(*arrays, strict=True))
+        for group in groups:  # all is checked before anything changes
+            self._check(group)
+        for group in groups:
+            self._door(*group, *numbers)
 
+    def _check(self, arrays: Sequence) -> None:
+        grad, param = arrays[0], arrays[1]
+        for name, array in zip(self.names[1:], arrays[1:], strict=True):
+            if not isinstance(array, np.ndarray):
+                raise TypeError(
+                    f"[{self.who}] {name} is a {type(array).__name__}; pass a NumPy array."
+                )
+            if array.dtype not in (np.float32, np.float64) or array.dtype != param.dtype:
+                raise TypeError(
+                    f"[{self.who}] {name} has dtype {array.dtype} and param has {param.dtype}; "
+                    "both must be float32 or both float64."
+                )
+            if not array.flags.writeable:
+                raise ValueError(f"[{self.who}] {name} is read-only; it is updated in place.")
+        if np.asarray(grad).dtype.kind not in "fiub":
+            raise TypeError(
+                f"[{self.who}] grad has dtype {np.asarray(grad).dtype}; it must be real."
+            )
+        for name, array in zip(self.names, arrays, strict=True):
+            if np.shape(array) != param.shape:
+                raise ValueError(
+                    f"[{self.who}] param has shape {param.shape} but {name} has shape "
+                    f"{np.shape(array)}; both must be equal."
+                )
 
-def _adam(g, w, m, v, beta1, rest1, beta2, rest2, rate, root, eps, decay, shrink):
-    g = fma(decay, w, g)
-    m = fma(beta1, m, rest1 * g)
-    v = fma(beta2, v, rest2 * g * g)
-    return w * shrink - rate * m / fma(sqrt(v), root, eps), m, v
-
-
-def _rmsprop(g, w, v, rate, rho, rest, eps):
-    v = fma(rho, v, rest * g * g)
-    return w - rate * g / (sqrt(v) + eps), v
-
-
-_RULES = {
-    "sgd": Pointwise("sgd_update", _sgd, 2, 1, 2),
-    "momentum": Pointwise("sgd_update momentum", _sgd_momentum, 3, 2, 4),
-    "nesterov": Pointwise("sgd_update nesterov", _sgd_nesterov, 3, 2, 4),
-    "adam": Pointwise("adam_update", _adam, 4, 3, 9),
-    "rmsprop": Pointwise("rmsprop_update", _rmsprop, 3, 2, 4),
-}
-
-
-def _update(who: str, rule: str, arrays: dict, scalars) -> None:
-    """Run a rule on one parameter, or on each of a list of them; all is checked first."""
-    lists = {name: a if isinstance(a, list | tuple) else [a] for name, a in arrays.items()}
-    count = len(lists["param"])
-    for name, entries in lists.items():
-        if len(entries) != count:
-            raise ValueError(f"[{who}] there are {count} params but {len(entries)} of {name}.")
-    groups = list(zip(*lists.values(), strict=True))
-    for group in groups:
-        _check(who, dict(zip(lists, group, strict=True)))
-    for param, grad, *states in groups:
-        if not param.size:
-            continue
-        grad = np.ascontiguousarray(grad, param.dtype)
-        kept = [param, *states]
+    def _one(self, arrays: Sequence, numbers: Sequence[float]) -> None:
+        self._check(arrays)
+        grad, *kept = arrays
+        if not kept[0].size:
+            return
+        if all(a.flags.f_contiguous and a.flags.aligned for a in kept):
+            kept = [a.T for a in kept]
+            grad = np.transpose(grad)
+        grad = np.ascontiguousarray(grad, kept[0].dtype)
         # A view with gaps is updated in a copy, which is then written back into it.
-        targets = [a if a.flags.c_contiguous else np.ascontiguousarray(a) for a in kept]
-        elementwise(_RULES[rule], [grad, *targets], targets, scalars)
+        plain = [a.flags.c_contiguous and a.flags.aligned for a in kept]
+        targets = [a if ok else np.array(a, order="C") for a, ok in zip(kept, plain, strict=True)]
+        if any(np.may_share_memory(grad, a) and grad.ctypes.data != a.ctypes.data for a in targets):
+            grad = grad.copy()
+        elementwise(self._spec, [grad, *targets], targets, numbers)
         for array, target in zip(kept, targets, strict=True):
             if array is not target:
                 array[...] = target
 
 
-def _check(who: str, arrays: dict) -> None:
-    param = arrays["param"]
-    for name, array in arrays.items():
-        if name == "grad":
-            arrays[name] = array = np.asarray(array)
-            if array.dtype.kind not in "fiub":
-                raise TypeError(f"[{who}] grad has dtype {array.dtype}; it must be real.")
-        elif not isinstance(array, np.ndarray):
-            raise TypeError(f"[{who}] {name} is a {type(array).__name__}; pass a NumPy array.")
-        elif array.dtype not in (np.float32, np.float64) or array.dtype != param.dtype:
-            raise TypeError(
-                f"[{who}] {name} has dtype {array.dtype} and param has {param.dtype}; both must be "
-                "float32 or both float64."
-            )
-        elif not array.flags.writeable:
-            raise ValueError(f"[{who}] {name} is read-only; it is updated in place.")
-        if array.shape != param.shape:
-            raise ValueError(
-                f"[{who}] param has shape {param.shape} but {name} has shape {array.shape}; both "
-                "must be equal."
-            )
+def _rule(who: str, name: str, *states: str) -> Rule:
+    entry = UPDATES[name]
+    return Rule(who, entry.update, entry.scalars, states)
+
+
+_SGD = _rule("sgd_update", "sgd")
+_MOMENTUM = _rule("sgd_update", "momentum", "velocity")
+_NESTEROV = _rule("sgd_update", "nesterov", "velocity")
+_ADAM = _rule("adam_update", "adam", "m", "v")
+_AMSGRAD = _rule("adam_update", "amsgrad", "m", "v", "v_max")
+_NADAM = _rule("nadam_update", "nadam", "m", "v")
+_ADAMAX = _rule("adamax_update", "adamax", "m", "u")
+_RMSPROP = _rule("rmsprop_update", "rmsprop", "v")
+_RMSPROP_MOMENTUM = _rule("rmsprop_update", "rmsprop_momentum", "v", "velocity")
+_ADAGRAD = _rule("adagrad_update", "adagrad", "total")
+_ADADELTA = _rule("adadelta_update", "adadelta", "square", "change")
 
 
 def sgd_update(
-    param, grad, *, lr, velocity=None, momentum=0, dampening=0, nesterov=False, weight_decay=0
-) -> None:
-    """Gradient descent: ``v = momentum v + (1 - dampening) g; param -= lr v``, in place.
+    param, grad, *, lr, velocity=None, momentum=0.0, dampening=0.0, nesterov=False,
+    weight_decay=0.0, form=VELOCITY,
+) -> None:  # fmt: skip
+    """Gradient descent with or without momentum, in place: ``param -= lr grad``.
 
     Parameters
     ----------
@@ -108,9 +133,15 @@ def sgd_update(
         Starts as zeros, and is updated too.
     momentum, dampening : float
     nesterov : bool
-        Step along ``g + momentum v`` instead (Sutskever et al. 2013).
+        Look ahead by one more step of the velocity (Sutskever et al. 2013).
     weight_decay : float
         Adds ``weight_decay * param`` to the gradient.
+    form : {"velocity", "heavy_ball", "ema"}
+        What the velocity v is (g gradient, w param):
+
+        - "velocity": ``v = momentum v + (1 - dampening) g; w -= lr v``, as in PyTorch
+        - "heavy_ball": ``v = momentum v - lr g; w += v`` (Polyak 1964), as in Keras
+        - "ema": ``v = momentum v + (1 - momentum) g; w -= lr v``, a moving average
 
     Raises
     ------
@@ -118,23 +149,32 @@ def sgd_update(
         Before anything has changed.
     """
     if not momentum:
-        _update("sgd_update", "sgd", {"param": param, "grad": grad}, (lr, weight_decay))
+        _SGD(grad, param, lr, weight_decay)
         return
     if velocity is None:
         raise ValueError(
             f"[sgd_update] momentum is {momentum} and velocity is missing; pass an array of zeros "
             "like param."
         )
-    _update(
-        "sgd_update", "nesterov" if nesterov else "momentum",
-        {"param": param, "grad": grad, "velocity": velocity},
-        (lr, weight_decay, momentum, 1 - dampening),
-    )  # fmt: skip
+    if form == VELOCITY:
+        gain, rate = 1.0 - dampening, lr
+    elif form == EMA:
+        gain, rate = 1.0 - momentum, lr
+    elif form == HEAVY_BALL:
+        gain, rate = -lr, -1.0
+    else:
+        raise ValueError(
+            f"[sgd_update] form is {form!r}; it must be {VELOCITY!r}, {HEAVY_BALL!r} or {EMA!r}."
+        )
+    if nesterov:
+        _NESTEROV(grad, param, velocity, rate, weight_decay, momentum, gain, rate * gain)
+    else:
+        _MOMENTUM(grad, param, velocity, rate, weight_decay, momentum, gain)
 
 
 def adam_update(
-    param, grad, m, v, *, step, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0,
-    decoupled=False, amsgrad=False, v_max=None,
+    param, grad, m, v, *, step, lr=0.001, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0,
+    decoupled=False, amsgrad=False, v_max=None, bias_correction=EXPLICIT, eps_inside=False,
 ) -> None:  # fmt: skip
     """Adam (Kingma & Ba 2015): ``param -= lr m_hat / (sqrt(v_hat) + eps)``, in place.
 
@@ -154,6 +194,11 @@ def adam_update(
     amsgrad : bool
         Divide by the largest v so far (Reddi et al. 2018), which is kept in `v_max`.
     v_max : ndarray, or list, needed with amsgrad
+    bias_correction : {"explicit", "folded", "none"}
+        "explicit" divides m and v by ``1 - beta**step``, as in PyTorch; "folded" puts both into
+        lr, so that eps is not corrected, as in Keras; "none" takes m and v as they are.
+    eps_inside : bool
+        ``sqrt(v + eps)`` instead of ``sqrt(v) + eps``.
 
     Raises
     ------
@@ -162,31 +207,104 @@ def adam_update(
     """
     if step < 1:
         raise ValueError(f"[adam_update] step is {step}; the first update is step 1.")
-    scalars = [
-        beta1, 1 - beta1, beta2, 1 - beta2, lr / (1 - beta1**step), 1 / np.sqrt(1 - beta2**step),
-        eps, 0.0 if decoupled else weight_decay, 1 - lr * weight_decay if decoupled else 1.0,
-    ]  # fmt: skip
-    arrays = {"param": param, "grad": grad, "m": m, "v": v}
-    if amsgrad:
-        if v_max is None:
-            raise ValueError("[adam_update] amsgrad needs v_max: pass an array of zeros like v.")
-        arrays["v_max"] = v_max
-    _update("adam_update", "amsgrad" if amsgrad else "adam", arrays, scalars)
+    if bias_correction == EXPLICIT:
+        rate, correction = lr / (1.0 - beta1**step), 1.0 / (1.0 - beta2**step)
+    elif bias_correction == FOLDED:
+        rate, correction = lr * sqrt(1.0 - beta2**step) / (1.0 - beta1**step), 1.0
+    elif bias_correction == NONE:
+        rate, correction = lr, 1.0
+    else:
+        raise ValueError(
+            f"[adam_update] bias_correction is {bias_correction!r}; it must be {EXPLICIT!r}, "
+            f"{FOLDED!r} or {NONE!r}."
+        )
+    numbers = (
+        beta1, 1.0 - beta1, beta2, 1.0 - beta2, rate, correction, eps if eps_inside else 0.0,
+        0.0 if eps_inside else eps, 0.0 if decoupled else weight_decay,
+        1.0 - lr * weight_decay if decoupled else 1.0,
+    )  # fmt: skip
+    if not amsgrad:
+        _ADAM(grad, param, m, v, *numbers)
+        return
+    if v_max is None:
+        raise ValueError("[adam_update] amsgrad needs v_max: pass an array of zeros like v.")
+    _AMSGRAD(grad, param, m, v, v_max, *numbers)
 
 
-def _amsgrad(g, w, m, v, top, beta1, rest1, beta2, rest2, rate, root, eps, decay, shrink):
-    g = fma(decay, w, g)
-    m = fma(beta1, m, rest1 * g)
-    v = fma(beta2, v, rest2 * g * g)
-    top = maximum(top, v)
-    return w * shrink - rate * m / fma(sqrt(top), root, eps), m, v, top
+def nadam_update(
+    param, grad, m, v, *, step, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8, momentum_decay=0.004,
+    weight_decay=0.0,
+) -> None:  # fmt: skip
+    """Adam with Nesterov momentum (Dozat 2016), with the schedule of momenta of PyTorch, in place.
+
+    Step t has the momentum ``mu(t) = beta1 (1 - 0.96**(t momentum_decay) / 2)`` and takes
+    ``param -= lr (mu(t + 1) m / (1 - mu(1) ... mu(t + 1)) + (1 - mu(t)) grad /
+    (1 - mu(1) ... mu(t))) / (sqrt(v_hat) + eps)``.
+
+    Parameters
+    ----------
+    param, grad, m, v, step, lr, beta1, beta2, eps
+        As for `adam_update`.
+    momentum_decay : float
+    weight_decay : float
+        Adds ``weight_decay * param`` to the gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before anything has changed.
+    """
+    if step < 1:
+        raise ValueError(f"[nadam_update] step is {step}; the first update is step 1.")
+    momenta = _momenta(beta1, momentum_decay, step + 1)
+    (now, product), (ahead, later) = momenta[step], momenta[step + 1]
+    _NADAM(
+        grad, param, m, v, beta1, 1.0 - beta1, beta2, 1.0 - beta2, lr * ahead / (1.0 - later),
+        lr * (1.0 - now) / (1.0 - product), 1.0 / (1.0 - beta2**step), eps, weight_decay,
+    )  # fmt: skip
 
 
-_RULES["amsgrad"] = Pointwise("adam_update amsgrad", _amsgrad, 5, 4, 9)
+_schedules: dict[tuple[float, float], list[tuple[float, float]]] = {}
 
 
-def rmsprop_update(param, grad, v, *, lr=0.01, rho=0.99, eps=1e-8) -> None:
-    """RMSprop (Tieleman & Hinton 2012): ``param -= lr g / (sqrt(v) + eps)``, in place.
+def _momenta(beta1: float, decay: float, steps: int) -> list[tuple[float, float]]:
+    """(momentum of the step, product of all so far), from step 0 to `steps` or beyond."""
+    found = _schedules.setdefault((beta1, decay), [(1.0, 1.0)])
+    while len(found) <= steps:
+        momentum = beta1 * (1.0 - 0.5 * 0.96 ** (len(found) * decay))
+        found.append((momentum, found[-1][1] * momentum))
+    return found
+
+
+def adamax_update(
+    param, grad, m, u, *, step, lr=0.002, beta1=0.9, beta2=0.999, eps=1e-8, weight_decay=0.0
+) -> None:
+    """Adam with the largest gradient instead of the mean square (Kingma & Ba 2015), in place.
+
+    ``u = max(beta2 u, abs(grad) + eps); param -= lr m_hat / u``.
+
+    Parameters
+    ----------
+    param, grad, m, u : as for `adam_update`, u being the decaying maximum
+    step, lr, beta1, beta2, eps, weight_decay
+        As for `adam_update`.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before anything has changed.
+    """
+    if step < 1:
+        raise ValueError(f"[adamax_update] step is {step}; the first update is step 1.")
+    rate = lr / (1.0 - beta1**step)
+    _ADAMAX(grad, param, m, u, beta1, 1.0 - beta1, beta2, rate, eps, weight_decay)
+
+
+def rmsprop_update(
+    param, grad, v, *, lr=0.01, rho=0.99, eps=1e-8, eps_inside=False, momentum=0.0, velocity=None,
+    weight_decay=0.0,
+) -> None:  # fmt: skip
+    """RMSprop (Tieleman & Hinton 2012): ``param -= lr grad / (sqrt(v) + eps)``, in place.
 
     Parameters
     ----------
@@ -196,18 +314,159 @@ def rmsprop_update(param, grad, v, *, lr=0.01, rho=0.99, eps=1e-8) -> None:
     v : ndarray, or list
         Moving average of the squared gradient; starts as zeros, and is updated too.
     lr, rho, eps : float
+    eps_inside : bool
+        ``sqrt(v + eps)``, as in Keras, instead of ``sqrt(v) + eps``, as in PyTorch.
+    momentum : float
+        Of the quotient, kept in `velocity`.
+    velocity : ndarray, or list, needed with momentum
+    weight_decay : float
+        Adds ``weight_decay * param`` to the gradient.
 
     Raises
     ------
     TypeError, ValueError
         Before anything has changed.
     """
-    arrays = {"param": param, "grad": grad, "v": v}
-    _update("rmsprop_update", "rmsprop", arrays, (lr, rho, 1 - rho, eps))
+    inner, outer = (eps, 0.0) if eps_inside else (0.0, eps)
+    if not momentum:
+        _RMSPROP(grad, param, v, lr, rho, 1.0 - rho, inner, outer, weight_decay)
+        return
+    if velocity is None:
+        raise ValueError(
+            f"[rmsprop_update] momentum is {momentum} and velocity is missing; pass an array of "
+            "zeros like param."
+        )
+    _RMSPROP_MOMENTUM(
+        grad, param, v, velocity, lr, rho, 1.0 - rho, inner, outer, weight_decay, momentum
+    )
+
+
+def adagrad_update(
+    param, grad, total, *, lr=0.01, eps=1e-10, eps_inside=False, weight_decay=0.0
+) -> None:
+    """Adagrad (Duchi et al. 2011): ``param -= lr grad / (sqrt(total) + eps)``, in place.
+
+    Parameters
+    ----------
+    param : ndarray, or list of them
+        float32 or float64; may be views.
+    grad : array_like of param's shape, or list
+    total : ndarray, or list
+        Sum of the squared gradients; starts as zeros (Keras: 0.1), and is updated too.
+    lr, eps : float
+    eps_inside : bool
+        ``sqrt(total + eps)``, as in Keras, instead of ``sqrt(total) + eps``, as in PyTorch.
+    weight_decay : float
+        Adds ``weight_decay * param`` to the gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before anything has changed.
+    """
+    inner, outer = (eps, 0.0) if eps_inside else (0.0, eps)
+    _ADAGRAD(grad, param, total, lr, inner, outer, weight_decay)
+
+
+def adadelta_update(
+    param, grad, square, change, *, lr=1.0, rho=0.9, eps=1e-6, weight_decay=0.0
+) -> None:
+    """Adadelta (Zeiler 2012), in place.
+
+    ``param -= lr grad sqrt(change + eps) / sqrt(square + eps)``.
+
+    Parameters
+    ----------
+    param : ndarray, or list of them
+        float32 or float64; may be views.
+    grad : array_like of param's shape, or list
+    square, change : ndarray, or lists
+        Moving averages of the squared gradient and of the squared step (without lr); they start as
+        zeros, and are updated too.
+    lr, rho, eps : float
+    weight_decay : float
+        Adds ``weight_decay * param`` to the gradient.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before anything has changed.
+    """
+    _ADADELTA(grad, param, square, change, lr, rho, 1.0 - rho, eps, weight_decay)
+
+
+def global_norm(arrays) -> float:
+    """Euclidean length of all arrays together, added up in float64.
+
+    Parameters
+    ----------
+    arrays : array_like, or list of them
+
+    Returns
+    -------
+    float
+    """
+    arrays = arrays if isinstance(arrays, list | tuple) else [arrays]
+    return sqrt(sum(_square_sum(array) for array in arrays))
+
+
+_SQUARE = Pointwise("square sum", lambda x: x * x, 1, 0, 0, 1)
+
+
+def _square_sum(array) -> float:
+    array = np.asarray(array)
+    if array.dtype not in (np.float32, np.float64):
+        array = array.astype(np.float64)
+    if not array.size:
+        return 0.0
+    sums = elementwise(_SQUARE, [np.ascontiguousarray(array)], [])
+    assert sums is not None
+    total = float(sums[0])
+    if not np.isfinite(total) or total < 1e-30:  # squares may leave float32's range
+        total = float(np.sum(np.square(array, dtype=np.float64)))
+    return total
+
+
+def clip_by_norm(arrays, max_norm: float) -> float:
+    """Scale gradients in place so that their global norm is at most `max_norm`.
+
+    Parameters
+    ----------
+    arrays : ndarray, or list of them
+        float32 or float64.
+    max_norm : float
+
+    Returns
+    -------
+    float
+        The norm before.
+
+    Raises
+    ------
+    TypeError, ValueError
+        Before anything has changed: when an array is no NumPy array of floats or is read-only, or
+        `max_norm` is negative.
+    """
+    arrays = arrays if isinstance(arrays, list | tuple) else [arrays]
+    if not max_norm >= 0:
+        raise ValueError(f"[clip_by_norm] max_norm is {max_norm}; it must be at least 0.")
+    for array in arrays:
+        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
+            kind = getattr(array, "dtype", type(array).__name__)
+            raise TypeError(f"[clip_by_norm] got {kind}; pass NumPy arrays of floats.")
+        if not array.flags.writeable:
+            raise ValueError("[clip_by_norm] an array is read-only; it is scaled in place.")
+    norm = global_norm(arrays)
+    if norm > max_norm:
+        for array in arrays:
+            array *= array.dtype.type(max_norm / norm)
+    return norm
 
 
 FUNCTIONS: dict[str, Callable] = {
-    "sgd_update": sgd_update,
-    "adam_update": adam_update,
-    "rmsprop_update": rmsprop_update,
-}
+    function.__name__: function
+    for function in (
+        sgd_update, adam_update, nadam_update, adamax_update, rmsprop_update, adagrad_update,
+        adadelta_update, global_norm, clip_by_norm,
+    )
+}  # fmt: skip

@@ -33,7 +33,8 @@ class Judge(Base):
             z=z.address, z_pitch=z.pitch, n=z.array.shape[1],
             labels=self.buffers.vector("labels", np.int64) if sparse else 0,
             targets=t.address if t else 0, targets_pitch=t.pitch if t else 0,
-            dz=dz.address, dz_pitch=dz.pitch, scale=np.array([1.0 / self.rows], self.dtype),
+            dz=dz.address, dz_pitch=dz.pitch,
+            scales=np.array([1.0 / self.rows], self.dtype), scale_step=0,
             values=self.buffers.vector(values), hits=self.buffers.vector(hits),
         )  # fmt: skip
 

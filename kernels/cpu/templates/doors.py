@@ -18,7 +18,7 @@ OUTPUT = door.ALIGNED | door.WRITEABLE | door.C_ORDER
 TUPLE_SIZE, TUPLE_ITEMS = door.TUPLE_SIZE, door.TUPLE_ITEMS
 ARRAY_TYPE, OUT, NONE, BLOCKS = door.ARRAY_TYPE, door.OUT, door.NONE, door.BLOCKS
 NEW, VECTORCALL, INCREF, PYTHON = door.NEW, door.VECTORCALL, door.INCREF, door.PYTHON
-TEAM, WAKE, HELD, DECREF = door.TEAM, door.WAKE, door.HELD, door.DECREF
+TEAM, WAKE, HELD, DECREF, OTHER = door.TEAM, door.WAKE, door.HELD, door.DECREF, door.OTHER
 
 BLOCK = 8 * len(FIELDS)
 
@@ -55,7 +55,7 @@ def matmul(s):
         context = word(self + DATA)
         array_type = word(context + ARRAY_TYPE)
         fits = nargs == 2 and word(context + HELD) == 0
-        out = 0
+        out, plain = 0, False
         if fits and kwnames:
             fits = (
                 word(kwnames + TUPLE_SIZE) == 1
@@ -84,9 +84,10 @@ def matmul(s):
             a_shape, b_shape = word(a + SHAPE), word(b + SHAPE)
             m, k, n = word(a_shape), word(a_shape + 8), word(b_shape + 8)
             out_rows, out_columns = m, n
-            fits = k == word(b_shape) and 0 < m <= MOST_WORK and 0 < n <= MOST_WORK
-            fits = fits and 0 < k <= MOST_WORK and m * n * k <= MOST_WORK
-        if fits:
+            plain = k == word(b_shape) and m > 0 and n > 0 and k > 0
+            fits = plain and m <= MOST_WORK and n <= MOST_WORK and k <= MOST_WORK
+            fits = fits and m * n * k <= MOST_WORK
+        if plain:
             a_first, b_first = word(a + DATA), word(b + DATA)
             a_strides, b_strides = word(a + STRIDES), word(b + STRIDES)
             a_down, a_across = word(a_strides), word(a_strides + 8)
@@ -106,8 +107,8 @@ def matmul(s):
             as_row = m == 1 and by_rows
             direct_b = copy_b and m <= DIRECT_TILES * most
             group = 1 if direct_b or as_row else panels
-            fits = (by_rows or by_columns and m > 1) and (copy_b or turn_b)
-            fits = fits and group * k * nr * size <= word(block + scratch_at)
+            plain = (by_rows or by_columns and m > 1) and (copy_b or turn_b)
+            fits = fits and plain and group * k * nr * size <= word(block + scratch_at)
         if fits:
             workers = 1
             gate = word(context + TEAM)
@@ -158,7 +159,8 @@ def matmul(s):
                     and (stop <= low or a_stop <= first) and (stop <= high or b_stop <= first)
                 )  # fmt: skip
         if not fits:
-            return ask(word(context + VECTORCALL), word(context + PYTHON), args, nargs, kwnames)
+            otherwise = word(context + (PYTHON if plain else OTHER))
+            return ask(word(context + VECTORCALL), otherwise, args, nargs, kwnames)
         if out:
             ask(word(context + INCREF), out)
         else:

@@ -91,59 +91,120 @@ def scatter(s: Simd):
     return kernel
 
 
-def softmax(s: Simd):
-    """``y = exp(z - max) / sum``, row by row; z and y may be the same."""
-    from ...vocabulary import exp, maximum
+SOFTMAX, LOG_SOFTMAX, LOGSUMEXP = "softmax", "log_softmax", "logsumexp"
+
+
+def softmax(s: Simd, kind: str = SOFTMAX):
+    """``exp(x - max) / sum``, its logarithm, or the sum's: row by row; y may be x."""
+    from ...vocabulary import abs, exp, log, maximum, where
 
     lanes, size = s.lanes, s.size
     load_first, store_first, first = s.load_first, s.store_first, s.first
     largest, total, start, zero = s.max, s.sum, s.constant(float("-inf")), s.constant(0.0)
     greater = s.formula(maximum, 2)
-    power = s.formula(lambda z, top: exp(z - top), 2)
+    # where the largest is infinite, what remains of the others is known without it
+    finite = s.formula(lambda top: where(abs(top) < float("inf"), top, 0.0), 1)
+    power = s.formula(lambda x, top: exp(x - top), 2)
     add, divide = s.formula(lambda a, b: a + b, 2), s.formula(lambda a, b: a / b, 2)
+    entropy = s.formula(lambda mass, top: log(mass) + top, 2)
+    logarithm = s.formula(lambda x, top, mass: (x - top) - log(mass), 3)
     keep = s.where_first
+    log_kind, sum_kind = kind == LOG_SOFTMAX, kind == LOGSUMEXP
 
-    def kernel(step, worker, workers, rows, z, z_pitch, n, y, y_pitch):
+    def kernel(step, worker, workers, rows, n, x, x_pitch, y, y_pitch):
         begin, stop = span(rows, worker)
         for i in range(begin, stop):
-            row, out = z + i * z_pitch, y + i * y_pitch
+            row, out = x + i * x_pitch, y + i * y_pitch
             top = start()
             for j in range(0, n, lanes):
                 top = greater(top, keep(load_first(row + j * size, n - j), n - j, start()))
             top = largest(top)
+            if log_kind or sum_kind:
+                top = finite(top)
             mass = zero()
             for j in range(0, n, lanes):
                 e = first(power(load_first(row + j * size, n - j), top), n - j)
                 mass = add(mass, e)
-                store_first(out + j * size, e, n - j)
+                if not log_kind and not sum_kind:
+                    store_first(out + j * size, e, n - j)
             mass = total(mass)
-            for j in range(0, n, lanes):
-                e = divide(load_first(out + j * size, n - j), mass)
-                store_first(out + j * size, e, n - j)
+            if sum_kind:
+                store_first(out, entropy(mass, top), 1)
+            else:
+                for j in range(0, n, lanes):
+                    if log_kind:
+                        e = logarithm(load_first(row + j * size, n - j), top, mass)
+                    else:
+                        e = divide(load_first(out + j * size, n - j), mass)
+                    store_first(out + j * size, e, n - j)
 
     return kernel
 
 
-def softmax_backward(s: Simd):
-    """``dz = y (dy - sum(dy y))``, row by row."""
+def softmax_backward(s: Simd, kind: str = SOFTMAX):
+    """``dx = y (dy - sum(dy y))`` or, of the logarithm, ``dy - exp(y) sum(dy)``, row by row."""
+    from ...vocabulary import exp
+
     lanes, size = s.lanes, s.size
     load_first, store_first, total, zero = s.load_first, s.store_first, s.sum, s.constant(0.0)
     multiply_add = s.formula(lambda a, b, c: a * b + c, 3)
-    backward = s.formula(lambda dy, y, mean: y * (dy - mean), 3)
+    add = s.formula(lambda a, b: a + b, 2)
+    if kind == SOFTMAX:
+        backward = s.formula(lambda dy, y, whole: y * (dy - whole), 3)
+    else:
+        backward = s.formula(lambda dy, y, whole: dy - exp(y) * whole, 3)
+    weighted = kind == SOFTMAX
 
-    def kernel(step, worker, workers, rows, dy, dy_pitch, y, y_pitch, n, dz, dz_pitch):
+    def kernel(step, worker, workers, rows, n, dy, dy_pitch, y, y_pitch, dx, dx_pitch):
         begin, stop = span(rows, worker)
         for i in range(begin, stop):
-            a, b, out = dy + i * dy_pitch, y + i * y_pitch, dz + i * dz_pitch
-            mean = zero()
+            a, b, out = dy + i * dy_pitch, y + i * y_pitch, dx + i * dx_pitch
+            whole = zero()
             for j in range(0, n, lanes):
                 at = j * size
-                mean = multiply_add(load_first(a + at, n - j), load_first(b + at, n - j), mean)
-            mean = total(mean)
+                if weighted:
+                    value = load_first(b + at, n - j)
+                    whole = multiply_add(load_first(a + at, n - j), value, whole)
+                else:
+                    whole = add(load_first(a + at, n - j), whole)
+            whole = total(whole)
             for j in range(0, n, lanes):
                 at = j * size
-                value = backward(load_first(a + at, n - j), load_first(b + at, n - j), mean)
+                value = backward(load_first(a + at, n - j), load_first(b + at, n - j), whole)
                 store_first(out + at, value, n - j)
+
+    return kernel
+
+
+def argmax(s: Simd):
+    """Index of the first largest element, or of the first nan, row by row."""
+    from ...vocabulary import maximum, where
+
+    lanes, size, load_first = s.lanes, s.size, s.load_first
+    largest, start = s.max, s.constant(float("-inf"))
+    greater, keep, first_equal = s.formula(maximum, 2), s.where_first, s.first_equal
+    # whether an element is the top one, as a number; nan equals nan here
+    is_top = s.formula(
+        lambda x, top: where(x == top, 1.0, where(x != x, where(top != top, 1.0, 0.0), 0.0)), 2
+    )
+    one, zero = s.constant(1.0), s.constant(0.0)
+
+    def kernel(step, worker, workers, rows, n, x, x_pitch, out):
+        begin, stop = span(rows, worker)
+        for i in range(begin, stop):
+            row = x + i * x_pitch
+            top = start()
+            for j in range(0, n, lanes):
+                top = greater(top, keep(load_first(row + j * size, n - j), n - j, start()))
+            top = largest(top)
+            found = -1
+            for j in range(0, n, lanes):
+                if found < 0:
+                    value = keep(is_top(load_first(row + j * size, n - j), top), n - j, zero())
+                    at = first_equal(value, one())
+                    if at < lanes:
+                        found = j + at
+            put_word(out + 8 * i, found)
 
     return kernel
 
@@ -151,6 +212,7 @@ def softmax_backward(s: Simd):
 def cross_entropy(s: Simd, sparse: bool, gradient: bool):
     """Softmax and cross-entropy of logits, its gradient ``(softmax * sum(t) - t) * scale``.
 
+    Rows have a scale each, or one for all.
     Also whether the largest logit is the label's. The row's loss is ``log(sum(exp(z - max))) + max
     - z[label]``, so that nothing overflows and no probability is rounded to 0.
     """
@@ -172,10 +234,11 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool):
 
     def kernel(
         step, worker, workers, rows, z, z_pitch, n, labels, targets, targets_pitch, dz, dz_pitch,
-        scale, values, hits,
+        scales, scale_step, values, hits,
     ):  # fmt: skip
         begin, stop = span(rows, worker)
         for i in range(begin, stop):
+            scale = scales + i * scale_step
             row, out = z + i * z_pitch, dz + i * dz_pitch
             top = start()
             for j in range(0, n, lanes):

@@ -1,0 +1,107 @@
+"""Formulas as built-in functions of plain arrays; see `door`."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import catalog
+from .direct import CHUNK, PARALLEL_ELEMENTS
+from .door import BLOCKS, door, function
+from .jit import Kernel, compiled
+from .pointwise import Pointwise
+
+# The context, from `BLOCKS` on: these words, then a block of `BLOCK` for each dtype.
+FIELDS = (
+    "inputs", "outputs", "scalars", "sums", "in_place", "row", "most", "chunk", "float_type",
+    "int_type", "as_double", "failed", "make_float", "make_tuple", "names", "slots", "defaults",
+    "values", "table", "required", "checked",
+    "no_array",
+)  # fmt: skip
+BLOCK = ("descr", "number", "size", "formula")
+DTYPES = ("float32", "float64")
+
+
+def elementwise_door(
+    spec: Pointwise,
+    python: Callable,
+    names: Sequence[str],
+    defaults: Sequence[float] = (),
+    *,
+    in_place: bool = False,
+    row: bool = False,
+    checked: bool = False,
+    other: Callable | None = None,
+    no_array: Callable | None = None,
+) -> Any:
+    """A built-in function of the arrays and numbers that `spec` takes, and ``out``.
+
+    It answers C- or Fortran-ordered arrays of one shape and dtype, of fewer than
+    `PARALLEL_ELEMENTS` elements, and numbers that are int or float. Everything else goes to
+    `python`, with the same arguments.
+
+    Parameters
+    ----------
+    spec : Pointwise
+        Has one output, one sum or both: the answer is the array, the number (float), or a tuple of
+        number and array.
+    names : sequence of str
+        Of the arrays and then of the numbers, which are given by position or name.
+    defaults : sequence of float
+        Of the last numbers.
+    in_place : bool
+        The outputs are the inputs after the first, and the answer is None.
+    row : bool
+        The last input is one-dimensional and applies to every row of the others.
+    checked : bool
+        The sum is no answer but says, unless it is 0, that `other` has to give the answer.
+    other : callable
+        What is called instead of `python` unless it is the size alone that does not fit.
+    no_array : callable
+        What is called instead of `other` when the first argument is no array.
+    """
+    arrays, numbers = names[: spec.inputs], names[spec.inputs :]
+    required = len(numbers) - len(defaults)
+    text = [*arrays, *numbers[:required]]
+    text += [f"{name}={value}" for name, value in zip(numbers[required:], defaults, strict=True)]
+    if spec.outputs == 1 and not in_place:
+        text.append("out=None")
+
+    def prepare(context: np.ndarray) -> Kernel:
+        c = ctypes.pythonapi
+        keys = [sys.intern(name) for name in (*names, "out")]
+        operands = 1 + 2 * (spec.inputs - 1 + spec.outputs + spec.sums)
+        count = len(names) + 1
+        # names, arguments, the table of operands, the numbers, and room for the sum of a chunk
+        memory = np.zeros(2 * count + operands + spec.scalars + spec.sums, np.int64)
+        memory[:count] = [id(key) for key in keys]
+        table = memory[2 * count :]
+        table[0] = table.ctypes.data + 8 * operands
+        values = np.zeros((2, spec.scalars + 1))
+        values[0, required : spec.scalars] = defaults
+        context.kept = keys, memory, values, no_array  # type: ignore[attr-defined]
+        words = {
+            "inputs": spec.inputs, "outputs": spec.outputs, "scalars": spec.scalars,
+            "sums": spec.sums, "in_place": in_place, "row": row, "most": PARALLEL_ELEMENTS,
+            "chunk": CHUNK if spec.sums else PARALLEL_ELEMENTS, "float_type": id(float),
+            "int_type": id(int), "as_double": function(c.PyFloat_AsDouble),
+            "failed": function(c.PyErr_Occurred), "make_float": function(c.PyFloat_FromDouble),
+            "make_tuple": function(c.PyTuple_New), "names": memory.ctypes.data,
+            "slots": memory[count:].ctypes.data, "table": table.ctypes.data,
+            "defaults": values.ctypes.data, "values": values[1:].ctypes.data,
+            "required": required, "checked": checked,
+            "no_array": id(no_array or other or python),
+        }  # fmt: skip
+        blocks = []
+        formulas = compiled([spec.kernel(dtype) for dtype in DTYPES])
+        for dtype, formula in zip(map(np.dtype, DTYPES), formulas, strict=True):
+            blocks += [id(dtype), dtype.num, dtype.itemsize, formula.address]
+        context[BLOCKS // 8 :] = [*(words[name] for name in FIELDS), *blocks]
+        return catalog.door("elementwise", "elementwise")
+
+    size = len(FIELDS) + len(DTYPES) * len(BLOCK)
+    return door(python, f"({', '.join(text)})", size, prepare, other=other)

@@ -1,0 +1,103 @@
+"""Row-wise ops as built-in functions of plain arrays; see `door`."""
+
+from __future__ import annotations
+
+import ctypes
+import sys
+from collections.abc import Callable, Sequence
+from typing import Any
+
+import numpy as np
+
+from . import catalog
+from .direct import PARALLEL_ELEMENTS
+from .door import BLOCKS, door, function
+from .elementwise import DTYPES
+from .jit import Kernel, compiled
+
+# The context of either door, from `BLOCKS` on: its words, then a block for each dtype.
+ROW_FIELDS = (
+    "inputs", "whole", "most", "int_type", "as_long", "failed", "names", "slots",
+)  # fmt: skip
+ENTROPY_FIELDS = (
+    "value", "gradient", "most", "most_rows", "float_type", "make_float", "make_tuple",
+    "labels_descr", "names", "slots",
+)  # fmt: skip
+ROW_BLOCK = ("descr", "number", "size", "address", "record")
+
+MOST_ROWS = 1 << 13
+"""Rows whose losses a door keeps until it adds them up."""
+
+
+def row_door(
+    op: str, kind: str, python: Callable, arrays: Sequence[str], *, whole: bool = True
+) -> Any:
+    """``f(*arrays, axis=-1, out=None)`` over the last axis of arrays of one shape in C order.
+
+    Parameters
+    ----------
+    op, kind : str
+        What runs: see `templates.rows`.
+    whole : bool
+        Whether the answer has the arrays' shape, or loses the last axis.
+    """
+    names = (*arrays, "axis", "out")
+
+    def prepare(context: np.ndarray) -> Kernel:
+        c = ctypes.pythonapi
+        words = {
+            "inputs": len(arrays), "whole": whole, "most": PARALLEL_ELEMENTS, "int_type": id(int),
+            "as_long": function(c.PyLong_AsLong), "failed": function(c.PyErr_Occurred),
+        }  # fmt: skip
+        ops = [catalog.op("rows", op, dtype, kind) for dtype in DTYPES]
+        _fill(context, ROW_FIELDS, words, names, ops, {})
+        return catalog.door("row_functions", "rows")
+
+    size = len(ROW_FIELDS) + len(DTYPES) * len(ROW_BLOCK)
+    return door(python, f"({', '.join(arrays)}, axis=-1, *, out=None)", size, prepare)
+
+
+def entropy_door(python: Callable, *, value: bool, gradient: bool) -> Any:
+    """``f(pred, target, share)``: cross-entropy of logits in C order and int64 labels.
+
+    The answer is the sum of the losses (float), the gradient times `share`, or both.
+    """
+    names = ("pred", "target", "share")
+
+    def prepare(context: np.ndarray) -> Kernel:
+        c = ctypes.pythonapi
+        values = np.zeros((2, MOST_ROWS + 64))
+        scale = np.zeros(1)
+        words = {
+            "value": value, "gradient": gradient, "most": PARALLEL_ELEMENTS,
+            "most_rows": MOST_ROWS, "float_type": id(float),
+            "make_float": function(c.PyFloat_FromDouble),
+            "make_tuple": function(c.PyTuple_New), "labels_descr": id(np.dtype(np.int64)),
+        }  # fmt: skip
+        fixed = {
+            "values": values.ctypes.data, "hits": values[1:].ctypes.data,
+            "scales": scale.ctypes.data,
+        }  # fmt: skip
+        ops = [catalog.op("rows", "cross_entropy", dtype, True, gradient) for dtype in DTYPES]
+        _fill(context, ENTROPY_FIELDS, words, names, ops, fixed, values, scale)
+        return catalog.door("row_functions", "entropy")
+
+    size = len(ENTROPY_FIELDS) + len(DTYPES) * len(ROW_BLOCK)
+    return door(python, "(pred, target, share)", size, prepare)
+
+
+def _fill(context, fields, words, names, ops, fixed, *kept) -> None:
+    keys = [sys.intern(name) for name in names]
+    memory = np.zeros((2, len(keys)), np.int64)
+    memory[0] = [id(key) for key in keys]
+    words |= {"names": memory.ctypes.data, "slots": memory[1:].ctypes.data}
+    blocks: list[int] = []
+    records = []
+    for dtype, (address, parameters) in zip(map(np.dtype, DTYPES), compiled(ops), strict=True):
+        record = np.array([fixed.get(name, 0) for name in parameters[3:]], np.int64)
+        rows = np.zeros((1, 2), np.int64)
+        record[parameters[3:].index("rows")] = rows.ctypes.data
+        records += [record, rows]
+        blocks += [id(dtype), dtype.num, dtype.itemsize, address, record.ctypes.data]
+    context.kept = keys, memory, records, kept
+    context[BLOCKS // 8 :] = [*(words[name] for name in fields), *blocks]

@@ -1,0 +1,188 @@
+"""What a built-in function of plain arrays does between Python's call and its formula's kernel."""
+
+from .. import door
+from ..elementwise import BLOCK, FIELDS
+from ..simd import ask, ask_real, ask_with_real, call, half_word, put_real, put_word, real_at, word
+from .arguments import elements, is_like, parse
+
+TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = (
+    door.TYPE, door.DATA, door.NDIM, door.SHAPE, door.DESCR, door.FLAGS,
+)  # fmt: skip
+ALIGNED, WRITEABLE, C_ORDER, F_ORDER = door.ALIGNED, door.WRITEABLE, door.C_ORDER, door.F_ORDER
+TUPLE_ITEMS, FLOAT_VALUE = door.TUPLE_ITEMS, door.FLOAT_VALUE
+ARRAY_TYPE, NONE, BLOCKS, NEW = door.ARRAY_TYPE, door.NONE, door.BLOCKS, door.NEW
+VECTORCALL, INCREF, DECREF = door.VECTORCALL, door.INCREF, door.DECREF
+PYTHON, OTHER = door.PYTHON, door.OTHER
+
+MOST = {"float32": 3e38, "float64": 1.7e308}
+"""Larger numbers may round to infinity, which NumPy warns of."""
+
+WHOLE = 2.0**24
+"""Integers up to this one are float32 numbers."""
+
+
+def elementwise(s):
+    """``f(*arrays, *numbers, out=None)``; see `cpu.elementwise.elementwise_door`."""
+    at = {name: 8 * i for i, name in enumerate(FIELDS)}
+    at_inputs, at_outputs, at_scalars = at["inputs"], at["outputs"], at["scalars"]
+    at_sums, at_in_place, at_row, at_most = at["sums"], at["in_place"], at["row"], at["most"]
+    at_chunk, at_float, at_int = at["chunk"], at["float_type"], at["int_type"]
+    as_double, at_failed, at_make_float = at["as_double"], at["failed"], at["make_float"]
+    at_make_tuple, at_names, at_slots = at["make_tuple"], at["names"], at["slots"]
+    at_defaults, at_values, at_table = at["defaults"], at["values"], at["table"]
+    at_required, at_checked = at["required"], at["checked"]
+    at_no_array = at["no_array"]
+    first_block, block_bytes = 8 * len(FIELDS), 8 * len(BLOCK)
+    at = {name: 8 * i for i, name in enumerate(BLOCK)}
+    at_descr, at_number, at_size = at["descr"], at["number"], at["size"]
+    at_formula = at["formula"]
+    put_single, put_double = put_real["float32"], put_real["float64"]
+    single_at, double_at = real_at["float32"], real_at["float64"]
+    most_single, most_double = MOST["float32"], MOST["float64"]
+
+    def kernel(self, args, nargs, kwnames) -> int:
+        context = word(self + DATA)
+        fields = context + BLOCKS
+        inputs, outputs = word(fields + at_inputs), word(fields + at_outputs)
+        scalars, sums = word(fields + at_scalars), word(fields + at_sums)
+        in_place, row = word(fields + at_in_place), word(fields + at_row)
+        checked = word(fields + at_checked)
+        array_type, none = word(context + ARRAY_TYPE), word(context + NONE)
+        slots, total = word(fields + at_slots), inputs + scalars + 1
+        fits = parse(
+            args, nargs, kwnames, word(fields + at_names), slots, total,
+            inputs + word(fields + at_required),
+        )  # fmt: skip
+        x, out = 0, 0
+        block = fields + first_block
+        if fits:
+            x, out = word(slots), word(slots + 8 * (total - 1))
+            if out == none:
+                out = 0
+            fits = word(x + TYPE) == array_type and (out == 0 or outputs == 1 and not in_place)
+        if fits:
+            if word(x + DESCR) != word(block + at_descr):
+                block += block_bytes
+            fits = word(x + DESCR) == word(block + at_descr) and half_word(x + NDIM) > 0
+        item, size, columns, order = word(block + at_size), 0, 0, 0
+        if fits:
+            size = elements(x)
+            columns = size
+            flags = half_word(x + FLAGS)
+            if row:
+                columns = word(word(x + SHAPE) + 8 * (half_word(x + NDIM) - 1))
+            for a in range(1, inputs):
+                other = word(slots + 8 * a)
+                if row and a == inputs - 1:
+                    same = word(other + TYPE) == array_type
+                    same = same and word(other + DESCR) == word(x + DESCR)
+                    same = same and half_word(other + NDIM) == 1
+                    same = same and word(word(other + SHAPE)) == columns
+                else:
+                    same = is_like(other, x, array_type)
+                flags &= half_word(other + FLAGS) if same else 0
+                # of what is updated in place, the first input is only read
+                if in_place and same:
+                    same = half_word(other + FLAGS) & WRITEABLE != 0
+                fits = fits and same
+            order = flags & (C_ORDER if row else C_ORDER | F_ORDER)
+            fits = fits and order != 0 and flags & ALIGNED != 0 and size > 0
+        if fits and out:
+            wanted = ALIGNED | WRITEABLE
+            fits = is_like(out, x, array_type) and half_word(out + FLAGS) & wanted == wanted
+            order &= half_word(out + FLAGS) if fits else 0
+            fits = order != 0
+            for a in range(inputs if fits else 0):
+                start, to = word(word(slots + 8 * a) + DATA), word(out + DATA)
+                apart = start + size * item <= to or to + size * item <= start
+                same = start == to and not checked and not (row and a == inputs - 1)
+                fits = fits and (apart or same)
+        defaults, values = word(fields + at_defaults), word(fields + at_values)
+        largest = most_double if item == 8 else most_single
+        for i in range(scalars if fits else 0):
+            number = word(slots + 8 * (inputs + i))
+            kind = word(number + TYPE) if number else 0
+            value = 0.0
+            if kind == 0:
+                value = double_at(defaults + 8 * i)
+            elif kind == word(fields + at_float):
+                value = double_at(number + FLOAT_VALUE)
+            elif kind == word(fields + at_int):
+                value = ask_real(word(fields + as_double), number)
+                if value == -1.0 and ask(word(fields + at_failed)):
+                    return 0
+                fits = fits and -WHOLE <= value <= WHOLE
+            else:
+                fits = False
+            fits = fits and (-largest <= value <= largest or abs(value) == float("inf"))
+            put_double(values + 8 * i, value)
+        if not fits or size >= word(fields + at_most):
+            otherwise = word(context + (PYTHON if fits else OTHER))
+            if nargs > 0 and word(word(args) + TYPE) != array_type:
+                otherwise = word(fields + at_no_array)
+            return ask(word(context + VECTORCALL), otherwise, args, nargs, kwnames)
+
+        # NEW runs no Python: an array is not what starts a garbage collection.
+        if out:
+            ask(word(context + INCREF), out)
+        elif outputs == 1 and not in_place:
+            out = ask(
+                word(context + NEW), array_type, half_word(x + NDIM), word(x + SHAPE),
+                word(block + at_number), 0, 0, 0, 0 if order & C_ORDER else 1, 0,
+            )  # fmt: skip
+            if out == 0:
+                return 0
+        table = word(fields + at_table)
+        numbers = word(table)
+        for i in range(scalars):
+            if item == 8:
+                put_double(numbers + 8 * i, double_at(values + 8 * i))
+            else:
+                put_single(numbers + 4 * i, double_at(values + 8 * i))
+        sum_at = numbers + 8 * scalars
+        added = 0.0
+        rows, chunk = size // columns, columns if row else word(fields + at_chunk)
+        for start in range(0, columns, chunk):
+            place = table + 8
+            for a in range(1, inputs):
+                put_word(place, word(word(slots + 8 * a) + DATA) + start * item)
+                put_word(place + 8, 0 if row and a == inputs - 1 else columns * item)
+                place += 16
+            for i in range(outputs):
+                target = word(slots + 8 * (1 + i)) if in_place else out
+                put_word(place, word(target + DATA) + start * item)
+                put_word(place + 8, columns * item)
+                place += 16
+            if sums:
+                put_word(place, sum_at)
+                put_word(place + 8, 0)
+            call(
+                word(block + at_formula), table, 0, rows, 0, min(chunk, columns - start),
+                word(x + DATA) + start * item, columns * item,
+            )  # fmt: skip
+            if sums:
+                added += double_at(sum_at) if item == 8 else single_at(sum_at)
+        if in_place:
+            ask(word(context + INCREF), none)
+            return none
+        if checked and added != 0.0:
+            ask(word(context + DECREF), out)
+            return ask(
+                word(context + VECTORCALL), word(context + OTHER), args, nargs, kwnames
+            )  # fmt: skip
+        if sums == 0 or checked:
+            return out
+        value = ask_with_real(word(fields + at_make_float), added)
+        if outputs == 0:
+            return value
+        pair = ask(word(fields + at_make_tuple), 2) if value else 0
+        if pair == 0:
+            ask(word(context + DECREF), out)
+            if value:
+                ask(word(context + DECREF), value)
+            return 0
+        put_word(pair + TUPLE_ITEMS, value)
+        put_word(pair + TUPLE_ITEMS + 8, out)
+        return pair
+
+    return kernel

@@ -1,0 +1,68 @@
+"""What losses share: weights, reductions and scale."""
+
+from __future__ import annotations
+
+import warnings
+from math import nan, prod
+
+import numpy as np
+
+from .arrays import floats
+
+REDUCTIONS = ("mean", "sum", "none")
+
+
+def size_of(pred) -> int:
+    """Number of elements of an array_like."""
+    return pred.size if type(pred) is np.ndarray else np.size(pred)
+
+
+def rows_of(pred) -> int:
+    """Number of rows of an array_like."""
+    shape = pred.shape if type(pred) is np.ndarray else np.shape(pred)
+    return shape[0] if len(shape) == 2 else prod(shape[:-1])
+
+
+def check_reduction(who: str, reduction: str) -> None:
+    """Raise ValueError unless it is one."""
+    if reduction not in REDUCTIONS:
+        raise ValueError(f"[{who}] reduction is {reduction!r}; use one of {', '.join(REDUCTIONS)}.")
+
+
+def share_of(
+    who: str, count: float, reduction: str, scale: float, *, quiet: bool = False
+) -> float:
+    """What the sum of the losses is multiplied by; nan, with a warning, for the mean of nothing."""
+    if reduction == "mean":
+        if count:
+            return scale / count
+        if not quiet:
+            warnings.warn(f"[{who}] the mean of no losses is nan.", RuntimeWarning, stacklevel=4)
+        return nan
+    if reduction not in REDUCTIONS:
+        check_reduction(who, reduction)
+    return float(scale)
+
+
+def finish(losses: np.ndarray, reduction: str, scale: float, count: float | None = None):
+    """The losses under the reduction; the mean divides by `count`, by default their number."""
+    if reduction == "none":
+        return losses * losses.dtype.type(scale)
+    total = losses.sum(dtype=np.float64)
+    count = losses.size if count is None else count
+    return np.float64(total * share_of("loss", count, reduction, scale))
+
+
+def weights(who: str, sample_weight, shape) -> np.ndarray | None:
+    """Weights of the shape of the losses; a weight a sample fits its first axis."""
+    if sample_weight is None:
+        return None
+    (weight,) = floats(who, sample_weight=sample_weight)
+    if weight.shape == shape[:1]:
+        weight = weight.reshape(shape[:1] + (1,) * (len(shape) - 1))
+    try:
+        return np.broadcast_to(weight, shape)
+    except ValueError:
+        raise ValueError(
+            f"[{who}] sample_weight has shape {weight.shape}; it must be {shape[:1]} or {shape}."
+        ) from None
