@@ -11,7 +11,10 @@ if not __name__.startswith("fusednn."):
         "(`pip install -e .`) and import fusednn instead of kernels."
     )
 
-_MODULES = ("activations", "custom", "labels", "linear", "losses", "rows", "updates")
+_MODULES = (
+    "activations", "custom", "labels", "linear", "losses", "normalization", "random", "rows",
+    "updates",
+)  # fmt: skip
 _THREADS = ("get_num_threads", "set_num_threads")
 
 

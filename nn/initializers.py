@@ -10,6 +10,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.initializers import DISTRIBUTIONS, MODES, SCALED, draw_scaled, draw_truncated
 from . import checks
 from .utils import generator
 
@@ -80,7 +81,7 @@ class TruncatedNormal(RandomNormal):
 
     def draw(self, rng, shape):
         """Normal numbers within two standard deviations."""
-        return self.mean + self.stddev * _truncated_normal(rng, shape)
+        return self.mean + self.stddev * draw_truncated(rng, shape)
 
 
 class RandomUniform(Initializer):
@@ -106,9 +107,6 @@ class VarianceScaling(Initializer):
     seed : int, optional
     """
 
-    MODES = ("fan_in", "fan_out", "fan_avg")
-    DISTRIBUTIONS = ("uniform", "truncated_normal")
-
     def __init__(
         self,
         scale: float = 1.0,
@@ -117,50 +115,34 @@ class VarianceScaling(Initializer):
         seed: int | None = None,
     ):
         super().__init__(seed)
-        if mode not in self.MODES:
-            raise checks.unknown("VarianceScaling", "mode", mode, self.MODES)
-        if distribution not in self.DISTRIBUTIONS:
-            raise checks.unknown(
-                "VarianceScaling", "distribution", distribution, self.DISTRIBUTIONS
-            )
+        if mode not in MODES:
+            raise checks.unknown("VarianceScaling", "mode", mode, MODES)
+        if distribution not in DISTRIBUTIONS:
+            raise checks.unknown("VarianceScaling", "distribution", distribution, DISTRIBUTIONS)
         self.scale, self.mode, self.distribution = scale, mode, distribution
 
     def draw(self, rng, shape):
         """Numbers of the wanted variance for a weight of shape (inputs, outputs)."""
-        inputs, outputs = (shape[0], shape[-1]) if shape else (1, 1)
-        fans = {"fan_in": inputs, "fan_out": outputs, "fan_avg": (inputs + outputs) / 2}
-        variance = self.scale / max(1.0, fans[self.mode])
-        if self.distribution == "uniform":
-            limit = np.sqrt(3 * variance)
-            return rng.uniform(-limit, limit, shape)
-        return np.sqrt(variance) / TRUNCATED_DEVIATION * _truncated_normal(rng, shape)
+        return draw_scaled(rng, shape, self.scale, self.mode, self.distribution)
 
 
-TRUNCATED_DEVIATION = 0.87962566103423978
-"""Standard deviation of a standard normal number that is known to lie within [-2, 2]."""
+def _scaled(rule: str) -> type[VarianceScaling]:
+    scale, mode, distribution = SCALED[rule]
 
-
-def _truncated_normal(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    found = rng.standard_normal(shape)
-    while (outside := np.abs(found) > 2).any():
-        found[outside] = rng.standard_normal(np.count_nonzero(outside))
-    return found
-
-
-def _scaled(name: str, scale: float, mode: str, distribution: str) -> type[VarianceScaling]:
     def __init__(self, seed: int | None = None):
         VarianceScaling.__init__(self, scale, mode, distribution, seed)
 
+    name = rule.title().replace("_", "")
     text = f"Variance ``{scale:g} / {mode}``, {distribution.replace('_', ' ')}."
     return type(name, (VarianceScaling,), {"__init__": __init__, "__doc__": text})
 
 
-GlorotUniform = _scaled("GlorotUniform", 1.0, "fan_avg", "uniform")
-GlorotNormal = _scaled("GlorotNormal", 1.0, "fan_avg", "truncated_normal")
-HeUniform = _scaled("HeUniform", 2.0, "fan_in", "uniform")
-HeNormal = _scaled("HeNormal", 2.0, "fan_in", "truncated_normal")
-LecunUniform = _scaled("LecunUniform", 1.0, "fan_in", "uniform")
-LecunNormal = _scaled("LecunNormal", 1.0, "fan_in", "truncated_normal")
+GlorotUniform = _scaled("glorot_uniform")
+GlorotNormal = _scaled("glorot_normal")
+HeUniform = _scaled("he_uniform")
+HeNormal = _scaled("he_normal")
+LecunUniform = _scaled("lecun_uniform")
+LecunNormal = _scaled("lecun_normal")
 
 INITIALIZERS: dict[str, type[Initializer]] = {
     "zeros": Zeros,

@@ -86,14 +86,23 @@ def elementwise(
     return sums.sum(axis=1, dtype=np.float64) if spec.sums else None
 
 
-def over_rows(spec: Pointwise, x: np.ndarray, row: np.ndarray) -> None:
-    """Apply ``x = formula(x, row)`` in place to every row of a matrix in C order."""
-    dtype, pitch = x.dtype.name, x.strides[0]
+def over_rows(
+    spec: Pointwise, matrices: Sequence[np.ndarray], rows: Sequence[np.ndarray], out=None
+) -> np.ndarray:
+    """Apply ``out = formula(*matrices, *rows)`` to every row of matrices in C order.
+
+    `rows` are one row each, which every row of the matrices meets; `out` may be the first matrix.
+    """
+    first = matrices[0]
+    out = np.empty(first.shape, first.dtype) if out is None else out
+    dtype, pitch = first.dtype.name, first.shape[1] * first.itemsize
     address, _ = _pointwise(spec, dtype)
-    table = operands((row.ctypes.data, 0), (x.ctypes.data, pitch))
-    workers = team.get_num_threads() if x.size >= PARALLEL_ELEMENTS else 1
+    places = [(a.ctypes.data, pitch) for a in matrices[1:]] + [(r.ctypes.data, 0) for r in rows]
+    table = operands(*places, (out.ctypes.data, pitch))
+    workers = team.get_num_threads() if first.size >= PARALLEL_ELEMENTS else 1
     run_op(
         catalog.op("rows", "over_rows", dtype),
-        workers, len(x), columns=x.shape[1], source=x.ctypes.data, source_pitch=pitch,
+        workers, len(first), columns=first.shape[1], source=first.ctypes.data, source_pitch=pitch,
         formula=address, operands=table.ctypes.data,
     )  # fmt: skip
+    return out

@@ -1,12 +1,14 @@
-"""Labels and what is counted with them; dropout."""
+"""Labels and what is counted with them; what runs here."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
-from .arrays import floats
+from .. import initializers
+from .arrays import F32, F64
+from .rows import row_argmax
 
 
 def one_hot(labels, classes: int, *, dtype="float32") -> np.ndarray:
@@ -41,7 +43,23 @@ def one_hot(labels, classes: int, *, dtype="float32") -> np.ndarray:
 
 
 def argmax(x, axis: int | None = None, *, out=None):
-    """Index of the first largest element, as `numpy.argmax`."""
+    """Index of the first largest element, as `numpy.argmax`.
+
+    Parameters
+    ----------
+    x : array_like
+    axis : int, optional
+        By default the array is taken as flat.
+    out : ndarray, optional
+
+    Returns
+    -------
+    int64 scalar or ndarray
+    """
+    x = np.asarray(x)
+    plain = x.ndim == 2 and x.flags.c_contiguous and (x.dtype is F32 or x.dtype is F64)
+    if plain and axis in (1, -1) and out is None and x.shape[1]:
+        return row_argmax(x)
     return np.argmax(x, axis=axis, out=out)
 
 
@@ -67,37 +85,7 @@ def accuracy(pred, labels) -> float:
             f"[accuracy] pred has shape {pred.shape} but labels have shape {labels.shape}; labels "
             f"must be {pred.shape[:-1]}."
         )
-    return float(np.mean(pred.argmax(axis=-1) == labels))
-
-
-def dropout(x, p: float, *, mask=None, seed=None) -> np.ndarray:
-    """Set elements to zero with probability p and scale the rest by ``1 / (1 - p)``.
-
-    Parameters
-    ----------
-    x : array_like
-    p : float
-        In [0, 1).
-    mask : array_like of x's shape, optional
-        Truth values: which elements to keep, instead of drawing them.
-    seed : int or numpy.random.Generator, optional
-
-    Raises
-    ------
-    ValueError
-        When p is outside [0, 1), or mask has another shape than x.
-    """
-    (x,) = floats("dropout", x=x)
-    if not 0 <= p < 1:
-        raise ValueError(f"[dropout] p is {p}; it must be in [0, 1).")
-    if mask is None:
-        mask = np.random.default_rng(seed).random(x.shape) >= p
-    mask = np.asarray(mask, bool)
-    if mask.shape != x.shape:
-        raise ValueError(
-            f"[dropout] x has shape {x.shape} but mask has shape {mask.shape}; both must be equal."
-        )
-    return x * (mask * x.dtype.type(1 / (1 - p)))
+    return float(np.mean(argmax(pred, axis=-1) == labels))
 
 
 def devices() -> dict[str, str]:
@@ -111,10 +99,10 @@ def devices() -> dict[str, str]:
     }
 
 
-FUNCTIONS: dict[str, Callable] = {
+FUNCTIONS: dict[str, Any] = {
+    "initializers": initializers,
     "one_hot": one_hot,
     "argmax": argmax,
     "accuracy": accuracy,
-    "dropout": dropout,
     "devices": devices,
 }

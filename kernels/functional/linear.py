@@ -95,6 +95,43 @@ general_matmul.__name__ = general_matmul.__qualname__ = "matmul"
 matmul = door(general_matmul, "($self, a, b, /, *, out=None)", 2 * len(FIELDS), prepare)
 
 
+def dot(a, b, *, out=None):
+    """Dot product with the semantics of `numpy.dot`.
+
+    Parameters
+    ----------
+    a, b : array_like
+        Of two matrices it is their product, of two vectors a number.
+    out : ndarray, optional
+
+    Returns
+    -------
+    ndarray or scalar
+
+    Raises
+    ------
+    ValueError
+        When shapes do not match, or `out` does not fit.
+    """
+    a, b = np.asarray(a), np.asarray(b)
+    return matmul(a, b, out=out) if a.ndim == b.ndim == 2 else np.dot(a, b, out=out)
+
+
+def outer(a, b, *, out=None) -> np.ndarray:
+    """``a[i] b[j]`` of two flattened arrays, as `numpy.outer`.
+
+    Parameters
+    ----------
+    a, b : array_like
+    out : ndarray of shape (a.size, b.size), optional
+
+    Returns
+    -------
+    ndarray of shape (a.size, b.size)
+    """
+    return np.outer(a, b, out=out)
+
+
 def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=None) -> np.ndarray:
     """``activation(x @ w + b)``: a dense layer.
 
@@ -301,7 +338,7 @@ def _add_bias(activation: str | None) -> Callable:
         b = np.ascontiguousarray(b)
         target = out if out.flags.c_contiguous else np.ascontiguousarray(z)
         if z.size:
-            over_rows(spec, target, b)
+            over_rows(spec, [target], [b], target)
         if target is not out:
             out[...] = target
         return out
@@ -311,6 +348,8 @@ def _add_bias(activation: str | None) -> Callable:
 
 FUNCTIONS: dict[str, Callable] = {
     "matmul": matmul,
+    "dot": dot,
+    "outer": outer,
     "linear": linear,
     "linear_backward": linear_backward,
 }

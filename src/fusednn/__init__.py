@@ -1,8 +1,9 @@
 """Fused neural-network kernels on NumPy and CuPy arrays.
 
 Everything public in `fusednn.kernels` is reachable as ``fusednn.<name>``; models and estimators
-are in `fusednn.nn`. Both are loaded on first use, so that ``import fusednn`` compiles nothing,
-starts no thread and costs about as much as an empty module.
+are in `fusednn.nn`; `fusednn.numpy` is NumPy with the functions replaced that kernels do faster.
+All are loaded on first use, so that ``import fusednn`` compiles nothing, starts no thread and costs
+about as much as an empty module.
 """
 
 from __future__ import annotations
@@ -16,7 +17,7 @@ _SUBPACKAGES = ("kernels", "nn")
 
 
 def __getattr__(name: str) -> Any:
-    if name in _SUBPACKAGES:
+    if name in _SUBPACKAGES or name == "numpy":
         return import_module(f"{__name__}.{name}")
     if name == "__version__":
         from importlib.metadata import version  # as costly as everything else here together
