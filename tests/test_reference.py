@@ -11,7 +11,7 @@ from fusednn.kernels.reference import OPS, ReferenceExecutor, dropout_mask, phil
 
 POINTS = np.array([-3.7, -1.3, -0.4, -0.021, 0.017, 0.33, 0.72, 1.9, 4.2])
 PROBABILITIES = np.array([0.02, 0.2, 0.45, 0.61, 0.83, 0.97])
-OF_PROBABILITIES = {"log_probability", "binary_crossentropy"}
+OF_PROBABILITIES = {"log_probability", "binary_crossentropy", "poisson"}
 
 
 def differences(function, x, h=1e-4):
@@ -123,8 +123,15 @@ def torch_activation(torch, name):
         "log_probability": lambda z: torch.log(z.clamp(1e-7, 1 - 1e-7)),
         "exponential": torch.exp,
         SOFTMAX: lambda z: torch.softmax(z, 1),
+        # PyTorch's own backward pass of it takes 1/6 in float32
+        "hard_sigmoid": lambda z: torch.clamp(z + 3, 0, 6) / 6,
+        "leaky_relu": lambda z: torch.nn.functional.leaky_relu(z, 0.2),
+        "gelu_tanh": lambda z: torch.nn.functional.gelu(z, approximate="tanh"),
     }
-    return functions.get(name) or getattr(torch.nn.functional, name)
+    theirs = {
+        "hard_tanh": "hardtanh", "hard_swish": "hardswish", "log_sigmoid": "logsigmoid"
+    }  # fmt: skip
+    return functions.get(name) or getattr(torch.nn.functional, theirs.get(name, name))
 
 
 def torch_losses(torch, name, y, z, t):
