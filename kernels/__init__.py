@@ -12,8 +12,8 @@ if not __name__.startswith("fusednn."):
     )
 
 _MODULES = (
-    "activations", "custom", "labels", "linear", "losses", "normalization", "random", "rows",
-    "updates",
+    "activations", "clipping", "custom", "labels", "linear", "losses", "normalization", "products",
+    "random", "rows", "updates",
 )  # fmt: skip
 _THREADS = ("get_num_threads", "set_num_threads")
 

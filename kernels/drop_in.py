@@ -19,7 +19,8 @@ from .cpu.elementwise import elementwise_door
 from .cpu.matmul import FIELDS, prepare
 from .cpu.pointwise import Pointwise
 from .functional.arrays import F32, F64
-from .functional.linear import column_sums, general_matmul
+from .functional.linear import column_sums
+from .functional.products import general_matmul
 from .functional.rows import row_argmax
 from .vocabulary import exp, expm1, log, log1p, maximum, minimum, sqrt, tanh, where
 

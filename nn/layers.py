@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from .sequential import Sequential
 
 Shape = tuple[int, ...]
-ALIASES = {"swish": "silu"}
+ALIASES = {"swish": "silu", "hard_silu": "hard_swish"}
 DTYPES = ("float32", "float64")
 
 
@@ -104,8 +104,8 @@ class Dense(Layer):
     units : int
         Columns of the output.
     activation : str, optional
-        A name in `fusednn.kernels.formulas.ACTIVATIONS`, or "softmax" in a last layer; by default
-        linear.
+        A name in `fusednn.kernels.formulas.ACTIVATIONS`, what `fusednn.activation` registered, or
+        "softmax" in a last layer; by default linear.
     use_bias : bool
     kernel_initializer, bias_initializer : str or Initializer
     input_shape, dtype, name
@@ -115,7 +115,7 @@ class Dense(Layer):
     def __init__(
         self,
         units: int,
-        activation: str | None = None,
+        activation: Any = None,
         use_bias: bool = True,
         kernel_initializer: Any = "glorot_uniform",
         bias_initializer: Any = "zeros",
@@ -180,7 +180,7 @@ class Activation(Layer):
 
     def __init__(
         self,
-        activation: str,
+        activation: Any,
         input_shape: Any = None,
         dtype: Any = None,
         name: str | None = None,
@@ -210,10 +210,11 @@ class Dropout(Layer):
         self.rate = checks.number("Dropout", "rate", rate, 0.0, 1.0)
 
 
-def activation_name(where: str, activation: str | None) -> str:
+def activation_name(where: str, activation: Any) -> str:
     """The name of an activation, without its aliases."""
     if activation is None:
         return "linear"
+    activation = getattr(activation, "registered_name", activation)  # one of the user's own
     known = [*ACTIVATIONS, *ALIASES, SOFTMAX]
     if not isinstance(activation, str) or activation not in known:
         raise checks.unknown(where, "activation", activation, known)

@@ -148,6 +148,7 @@ def get(identifier: Any) -> Loss:
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Loss):
         return identifier()  # type: ignore[call-arg]
+    identifier = getattr(identifier, "registered_name", identifier)  # one of the user's own
     if isinstance(identifier, str):
         if identifier in CLASSES:
             return CLASSES[identifier]()  # type: ignore[call-arg]

@@ -140,10 +140,12 @@ def get(identifier: Any) -> Optimizer:
         return identifier
     if isinstance(identifier, type) and issubclass(identifier, Optimizer):
         return identifier()  # type: ignore[call-arg]
+    identifier = getattr(identifier, "registered_name", identifier)  # one of the user's own
     if isinstance(identifier, str):
         name = identifier.lower()
         if name in CLASSES:
             return CLASSES[name]()  # type: ignore[call-arg]
-        if name in OPTIMIZERS:
-            return Optimizer(name)
+        for known in (identifier, name):
+            if known in OPTIMIZERS:
+                return Optimizer(known)
     raise checks.unknown("optimizers", "optimizer", identifier, [*CLASSES, *OPTIMIZERS])

@@ -12,7 +12,7 @@ import numpy as np
 from ..formulas import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation, Loss, Optimizer
 from ..trace import text
 from . import activations, losses
-from .updates import Rule
+from .rule import Rule
 
 _mine: set[tuple[str, str]] = set()
 
@@ -65,16 +65,41 @@ def activation(
     return CustomActivation(value, saves, debug)
 
 
-class CustomActivation:
+class _Registered:
+    """A formula of the user's own; networks take it or its name."""
+
+    registered_name: str
+
+    def __init__(self, kind: str, function: Callable, *registries: dict):
+        self.registered_name = self.__name__ = function.__name__
+        self.__doc__ = function.__doc__
+        key = (kind, self.registered_name)
+        if key not in _mine and any(key[1] in registry for registry in registries):
+            raise ValueError(
+                f"[{kind}] there is a built-in {kind} {key[1]!r}; choose another name."
+            )
+        _mine.add(key)
+
+    def __repr__(self) -> str:
+        """Its name."""
+        return f"<{self.registered_name}, registered with fusednn>"
+
+
+class CustomActivation(_Registered):
     """What `activation` makes of a function."""
 
     def __init__(self, value: Callable, saves: str, debug: bool | None):
-        self.name = _claim("activation", value, ACTIVATIONS)
-        self.__name__, self.__doc__ = self.name, value.__doc__
+        super().__init__("activation", value, ACTIVATIONS)
         self._value, self._saves, self._debug = value, saves, debug
         _check(value, 1, 1)
         entry = Activation(
-            self.name, value, value, saves, np.inf, _about(value), function=self.name
+            self.registered_name,
+            value,
+            value,
+            saves,
+            np.inf,
+            _about(value),
+            function=self.registered_name,
         )
         self._forward = activations.forward(entry)
         self._backward: Callable | None = None
@@ -89,23 +114,21 @@ class CustomActivation:
         if _debugging(self._debug):
             x = _points()
             saved = x if self._saves == "x" else self._value(x)
-            _compare(self.name, "derivative", self._value, lambda _: function(saved), x)
+            _compare(self.registered_name, "derivative", self._value, lambda _: function(saved), x)
         entry = Activation(
-            self.name, self._value, function, self._saves, np.inf, _about(self._value),
-            function=self.name,
+            self.registered_name, self._value, function, self._saves, np.inf, _about(self._value),
+            function=self.registered_name,
         )  # fmt: skip
         self._backward = activations.backward(entry)
-        ACTIVATIONS[self.name] = entry
-        activations.BY_NAME[self.name] = (self._forward, self._backward)
-        _mine.add(("activation", self.name))
+        ACTIVATIONS[self.registered_name] = entry
+        activations.BY_NAME[self.registered_name] = (self._forward, self._backward)
         return function
 
     def backward(self, dy, x=None, y=None, *, out=None, **options):
         """Take the gradient dy back through the activation."""
         if self._backward is None:
-            raise TypeError(
-                f"[{self.name}] has no derivative yet: declare one with @{self.name}.derivative."
-            )
+            name = self.registered_name
+            raise TypeError(f"[{name}] has no derivative: declare it with @{name}.derivative.")
         return self._backward(dy, x, y, out=out, **options)
 
 
@@ -146,12 +169,11 @@ def loss(value: Callable | None = None, *, debug: bool | None = None) -> Any:
     return CustomLoss(value, debug)
 
 
-class CustomLoss:
+class CustomLoss(_Registered):
     """What `loss` makes of a function."""
 
     def __init__(self, value: Callable, debug: bool | None):
-        self.name = _claim("loss", value, LOSSES, losses.ALL)
-        self.__name__, self.__doc__ = self.name, value.__doc__
+        super().__init__("loss", value, LOSSES, losses.ALL)
         self._value, self._debug = value, debug
         _check(value, 2, 1)
         self._functions: dict[str, Callable] = {}
@@ -162,21 +184,30 @@ class CustomLoss:
         if _debugging(self._debug):
             p, t = _points(), np.tile([0.25, 0.75, 1.0, -1.0], 50)
             _compare(
-                self.name, "gradient", lambda q: self._value(q, t), lambda q: function(q, t), p
+                self.registered_name,
+                "gradient",
+                lambda q: self._value(q, t),
+                lambda q: function(q, t),
+                p,
             )
-        entry = Loss(self.name, self._value, function, np.inf, _about(self._value), self.name)
-        LOSSES[self.name] = entry
-        losses.ALL[self.name] = losses.Elementwise([entry])
-        self._functions = losses.functions(losses.ALL[self.name])
-        _mine.add(("loss", self.name))
+        entry = Loss(
+            self.registered_name,
+            self._value,
+            function,
+            np.inf,
+            _about(self._value),
+            self.registered_name,
+        )
+        LOSSES[self.registered_name] = entry
+        losses.ALL[self.registered_name] = losses.Elementwise([entry])
+        self._functions = losses.functions(losses.ALL[self.registered_name])
         return function
 
     def _function(self, suffix: str) -> Callable:
         if not self._functions:
-            raise TypeError(
-                f"[{self.name}] has no gradient yet: declare one with @{self.name}.gradient."
-            )
-        return self._functions[self.name + suffix]
+            name = self.registered_name
+            raise TypeError(f"[{name}] has no gradient: declare it with @{name}.gradient.")
+        return self._functions[self.registered_name + suffix]
 
     def __call__(self, pred, target, **options):
         """The loss, as `mse_loss` takes its arguments."""
@@ -227,12 +258,11 @@ def optimizer(
     return lambda update: CustomOptimizer(update, tuple(states), scalars, options)
 
 
-class CustomOptimizer:
+class CustomOptimizer(_Registered):
     """What `optimizer` makes of a function."""
 
     def __init__(self, update, states: tuple[str, ...], scalars, options: dict):
-        self.name = _claim("optimizer", update, OPTIMIZERS)
-        self.__name__, self.__doc__ = self.name, update.__doc__
+        super().__init__("optimizer", update, OPTIMIZERS)
 
         def plain(step, **chosen):
             return tuple(chosen[name] for name in options)
@@ -241,27 +271,21 @@ class CustomOptimizer:
         self._options, self._states = options, states
         count = len(self._scalars(1, **options))
         _check(update, 2 + len(states), 1 + len(states), count)
-        OPTIMIZERS[self.name] = Optimizer(self.name, _tuple(update), states, self._scalars, options)
-        _mine.add(("optimizer", self.name))
-        self._rule = Rule(self.name, _tuple(update), count, states)
+        OPTIMIZERS[self.registered_name] = Optimizer(
+            self.registered_name, _tuple(update), states, self._scalars, options
+        )
+        self._rule = Rule(self.registered_name, _tuple(update), count, states)
 
     def __call__(self, param, grad, *states, step: int = 1, **options) -> None:
         """Update `param` and the states in place; all may be lists."""
         unknown = [name for name in options if name not in self._options]
         if unknown or len(states) != len(self._states):
             raise TypeError(
-                f"{self.name}() takes {', '.join(('param', 'grad', *self._states))}, step and "
-                f"{', '.join(self._options)}"
+                f"{self.registered_name}() takes {', '.join(('param', 'grad', *self._states))}, "
+                f"step and {', '.join(self._options)}"
             )
         numbers = self._scalars(step, **{**self._options, **options})
         self._rule(grad, param, *states, *map(float, numbers))
-
-
-def _claim(kind: str, function: Callable, *registries: dict) -> str:
-    name = function.__name__
-    if any(name in registry for registry in registries) and (kind, name) not in _mine:
-        raise ValueError(f"[{kind}] there is a built-in {kind} {name!r}; choose another name.")
-    return name
 
 
 def _about(function: Callable) -> str:

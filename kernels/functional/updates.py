@@ -2,101 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from math import sqrt
 
-import numpy as np
-
-from ..cpu.direct import elementwise
-from ..cpu.elementwise import elementwise_door
-from ..cpu.pointwise import Pointwise
 from ..formulas import UPDATES
+from .rule import Rule
 
 VELOCITY, HEAVY_BALL, EMA = "velocity", "heavy_ball", "ema"
 EXPLICIT, FOLDED, NONE = "explicit", "folded", "none"
-
-
-class Rule:
-    """An update rule as a function of arrays and numbers, or of lists of arrays."""
-
-    def __init__(self, who: str, update: Callable, scalars: int, states: Sequence[str]):
-        self.who, self.names = who, ("grad", "param", *states)
-        kept = 1 + len(states)
-        self._spec = Pointwise(f"update {who}", update, 1 + kept, kept, scalars)
-
-        def python(*arguments):
-            count = len(self.names)
-            self._one(arguments[:count], [float(number) for number in arguments[count:]])
-
-        python.__name__ = python.__qualname__ = who
-        python.__doc__ = f"One array of `{who}`."
-        numbers = [f"number{i}" for i in range(scalars)]
-        self._door = elementwise_door(
-            self._spec, python, [*self.names, *numbers], in_place=True
-        )  # fmt: skip
-
-    def __call__(self, grad, param, *more) -> None:
-        """Update `param` and the states in `more`, with the numbers that follow them."""
-        if type(param) is np.ndarray or not isinstance(param, (list, tuple)):
-            self._door(grad, param, *more)
-            return
-        count = len(self.names)
-        arrays, numbers = (grad, param, *more)[:count], more[count - 2 :]
-        for name, entries in zip(self.names, arrays, strict=True):
-            if not isinstance(entries, list | tuple) or len(entries) != len(param):
-                size = len(entries) if isinstance(entries, list | tuple) else "not a list"
-                raise ValueError(
-                    f"[{self.who}] there are {len(param)} params but {size} of {name}."
-                )
-        groups = list(zip(*arrays, strict=True))
-        for group in groups:  # all is checked before anything changes
-            self._check(group)
-        for group in groups:
-            self._door(*group, *numbers)
-
-    def _check(self, arrays: Sequence) -> None:
-        grad, param = arrays[0], arrays[1]
-        for name, array in zip(self.names[1:], arrays[1:], strict=True):
-            if not isinstance(array, np.ndarray):
-                raise TypeError(
-                    f"[{self.who}] {name} is a {type(array).__name__}; pass a NumPy array."
-                )
-            if array.dtype not in (np.float32, np.float64) or array.dtype != param.dtype:
-                raise TypeError(
-                    f"[{self.who}] {name} has dtype {array.dtype} and param has {param.dtype}; "
-                    "both must be float32 or both float64."
-                )
-            if not array.flags.writeable:
-                raise ValueError(f"[{self.who}] {name} is read-only; it is updated in place.")
-        if np.asarray(grad).dtype.kind not in "fiub":
-            raise TypeError(
-                f"[{self.who}] grad has dtype {np.asarray(grad).dtype}; it must be real."
-            )
-        for name, array in zip(self.names, arrays, strict=True):
-            if np.shape(array) != param.shape:
-                raise ValueError(
-                    f"[{self.who}] param has shape {param.shape} but {name} has shape "
-                    f"{np.shape(array)}; both must be equal."
-                )
-
-    def _one(self, arrays: Sequence, numbers: Sequence[float]) -> None:
-        self._check(arrays)
-        grad, *kept = arrays
-        if not kept[0].size:
-            return
-        if all(a.flags.f_contiguous and a.flags.aligned for a in kept):
-            kept = [a.T for a in kept]
-            grad = np.transpose(grad)
-        grad = np.ascontiguousarray(grad, kept[0].dtype)
-        # A view with gaps is updated in a copy, which is then written back into it.
-        plain = [a.flags.c_contiguous and a.flags.aligned for a in kept]
-        targets = [a if ok else np.array(a, order="C") for a, ok in zip(kept, plain, strict=True)]
-        if any(np.may_share_memory(grad, a) and grad.ctypes.data != a.ctypes.data for a in targets):
-            grad = grad.copy()
-        elementwise(self._spec, [grad, *targets], targets, numbers)
-        for array, target in zip(kept, targets, strict=True):
-            if array is not target:
-                array[...] = target
 
 
 def _rule(who: str, name: str, *states: str) -> Rule:
@@ -395,78 +308,10 @@ def adadelta_update(
     _ADADELTA(grad, param, square, change, lr, rho, 1.0 - rho, eps, weight_decay)
 
 
-def global_norm(arrays) -> float:
-    """Euclidean length of all arrays together, added up in float64.
-
-    Parameters
-    ----------
-    arrays : array_like, or list of them
-
-    Returns
-    -------
-    float
-    """
-    arrays = arrays if isinstance(arrays, list | tuple) else [arrays]
-    return sqrt(sum(_square_sum(array) for array in arrays))
-
-
-_SQUARE = Pointwise("square sum", lambda x: x * x, 1, 0, 0, 1)
-
-
-def _square_sum(array) -> float:
-    array = np.asarray(array)
-    if array.dtype not in (np.float32, np.float64):
-        array = array.astype(np.float64)
-    if not array.size:
-        return 0.0
-    sums = elementwise(_SQUARE, [np.ascontiguousarray(array)], [])
-    assert sums is not None
-    total = float(sums[0])
-    if not np.isfinite(total) or total < 1e-30:  # squares may leave float32's range
-        total = float(np.sum(np.square(array, dtype=np.float64)))
-    return total
-
-
-def clip_by_norm(arrays, max_norm: float) -> float:
-    """Scale gradients in place so that their global norm is at most `max_norm`.
-
-    Parameters
-    ----------
-    arrays : ndarray, or list of them
-        float32 or float64.
-    max_norm : float
-
-    Returns
-    -------
-    float
-        The norm before.
-
-    Raises
-    ------
-    TypeError, ValueError
-        Before anything has changed: when an array is no NumPy array of floats or is read-only, or
-        `max_norm` is negative.
-    """
-    arrays = arrays if isinstance(arrays, list | tuple) else [arrays]
-    if not max_norm >= 0:
-        raise ValueError(f"[clip_by_norm] max_norm is {max_norm}; it must be at least 0.")
-    for array in arrays:
-        if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
-            kind = getattr(array, "dtype", type(array).__name__)
-            raise TypeError(f"[clip_by_norm] got {kind}; pass NumPy arrays of floats.")
-        if not array.flags.writeable:
-            raise ValueError("[clip_by_norm] an array is read-only; it is scaled in place.")
-    norm = global_norm(arrays)
-    if norm > max_norm:
-        for array in arrays:
-            array *= array.dtype.type(max_norm / norm)
-    return norm
-
-
 FUNCTIONS: dict[str, Callable] = {
     function.__name__: function
     for function in (
         sgd_update, adam_update, nadam_update, adamax_update, rmsprop_update, adagrad_update,
-        adadelta_update, global_norm, clip_by_norm,
+        adadelta_update,
     )
 }  # fmt: skip
