@@ -73,7 +73,11 @@ class _Function:
         return hash(getattr(np, self._name))
 
     def __reduce__(self):
-        return getattr, (np, self._name)
+        return _of_numpy, (self._name,)
+
+
+def _of_numpy(name: str) -> Any:
+    return getattr(np, name)
 
 
 def _ufunc(name: str, call: Any) -> _Function:
@@ -220,14 +224,20 @@ def argmax(a, axis=None, out=None, *, keepdims=_NOT_GIVEN):
 def outer(a, b, out=None):
     """As `numpy.outer`."""
     if type(a) is np.ndarray is type(b) and a.ndim == b.ndim == 1:
-        return np.multiply(a[:, None], b, out=out)
+        return np.multiply(a[:, None], b[None, :], out=out)
     return np.outer(a, b, out)
 
 
 def _product(name: str) -> Any:
-    return door(
-        general_matmul, "(x1, x2, /, out=None)", 2 * len(FIELDS), prepare, other=getattr(np, name)
-    )
+    theirs = getattr(np, name)
+
+    def product(a, b, out=None):
+        if out is None or (type(out) is np.ndarray and out.shape == (len(a), b.shape[1])):
+            return general_matmul(a, b, out)
+        return theirs(a, b, out=out)
+
+    product.__name__, product.__doc__ = name, theirs.__doc__
+    return door(product, "(x1, x2, /, out=None)", 2 * len(FIELDS), prepare, other=theirs)
 
 
 REPLACED: dict[str, Any] = {

@@ -21,7 +21,7 @@ ROW_FIELDS = (
 )  # fmt: skip
 ENTROPY_FIELDS = (
     "value", "gradient", "most", "most_rows", "float_type", "make_float", "make_tuple",
-    "labels_descr", "names", "slots",
+    "labels", "label_types", "names", "slots",
 )  # fmt: skip
 ROW_BLOCK = ("descr", "number", "size", "address", "record")
 
@@ -58,7 +58,7 @@ def row_door(
 
 
 def entropy_door(python: Callable, *, value: bool, gradient: bool) -> Any:
-    """``f(pred, target, share)``: cross-entropy of logits in C order and int64 labels.
+    """``f(pred, target, share)``: cross-entropy of logits in C order and integer labels.
 
     The answer is the sum of the losses (float), the gradient times `share`, or both.
     """
@@ -67,19 +67,23 @@ def entropy_door(python: Callable, *, value: bool, gradient: bool) -> Any:
     def prepare(context: np.ndarray) -> Kernel:
         c = ctypes.pythonapi
         values = np.zeros((2, MOST_ROWS + 64))
-        scale = np.zeros(1)
+        scale, labels = np.zeros(1), np.zeros(MOST_ROWS, np.int64)
+        kinds = [np.dtype(kind) for kind in np.typecodes["AllInteger"]]
+        types = np.zeros((len(kinds) + 1, 3), np.int64)
+        types[:-1] = [(id(kind), kind.itemsize, kind.kind == "i") for kind in kinds]
         words = {
             "value": value, "gradient": gradient, "most": PARALLEL_ELEMENTS,
             "most_rows": MOST_ROWS, "float_type": id(float),
             "make_float": function(c.PyFloat_FromDouble),
-            "make_tuple": function(c.PyTuple_New), "labels_descr": id(np.dtype(np.int64)),
+            "make_tuple": function(c.PyTuple_New), "labels": labels.ctypes.data,
+            "label_types": types.ctypes.data,
         }  # fmt: skip
         fixed = {
             "values": values.ctypes.data, "hits": values[1:].ctypes.data,
-            "scales": scale.ctypes.data,
+            "scales": scale.ctypes.data, "labels": labels.ctypes.data,
         }  # fmt: skip
         ops = [catalog.op("rows", "cross_entropy", dtype, True, gradient) for dtype in DTYPES]
-        _fill(context, ENTROPY_FIELDS, words, names, ops, fixed, values, scale)
+        _fill(context, ENTROPY_FIELDS, words, names, ops, fixed, values, scale, labels, types)
         return catalog.door("row_functions", "entropy")
 
     size = len(ENTROPY_FIELDS) + len(DTYPES) * len(ROW_BLOCK)

@@ -377,6 +377,13 @@ ask_with_real = _intrinsic(
 """Call the C function at an address with a number; its pointer."""
 
 
+byte_at = _intrinsic(
+    types.int64, (types.int64,),
+    lambda builder, at: builder.zext(builder.load(_pointer(builder, at, ir.IntType(8))), I64),
+)  # fmt: skip
+"""The byte at an address."""
+
+
 # -- threads --------------------------------------------------------------------------------------
 
 atomic_add = _intrinsic(

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from math import log as scalar_log
 
 from ..vocabulary import abs, exp, expm1, log, log1p, maximum, minimum, tanh, where
-from .pieces import clip, clip_probability, sigmoid, sign
+from .pieces import EPSILON, clip, clip_probability, sigmoid, sign
 from .registry import Loss
 
 LOSSES: dict[str, Loss] = {}
@@ -120,19 +120,19 @@ _loss(
 )
 
 
-def _bce(p, t):
-    p = clip_probability(p)
+def _bce(p, t, eps=EPSILON):
+    p = clip_probability(p, eps)
     return -(t * log(p) + (1.0 - t) * log(1.0 - p))
 
 
-def _bce_gradient(p, t):
-    q = clip_probability(p)
+def _bce_gradient(p, t, eps=EPSILON):
+    q = clip_probability(p, eps)
     return where(q == p, (q - t) / (q * (1.0 - q)), 0.0)
 
 
 _loss(
     "binary_crossentropy", _bce, _bce_gradient, function="binary_cross_entropy",
-    about="``-t log(p) - (1 - t) log(1 - p)``, p kept 1e-7 from 0 and 1",
+    about="``-t log(p) - (1 - t) log(1 - p)``, p kept eps from 0 and 1",
 )  # fmt: skip
 _loss(
     "binary_crossentropy_from_logits",

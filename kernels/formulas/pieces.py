@@ -28,9 +28,9 @@ def clip(x, low, high):
     return minimum(maximum(x, low), high)
 
 
-def clip_probability(p):
-    """p, at least `EPSILON` from 0 and 1."""
-    return clip(p, EPSILON, 1.0 - EPSILON)
+def clip_probability(p, eps=EPSILON):
+    """p, at least eps from 0 and 1."""
+    return clip(p, eps, 1.0 - eps)
 
 
 def sigmoid(x):

@@ -10,7 +10,8 @@ import numpy as np
 def floats(who: str, **arrays) -> list[np.ndarray]:
     """The arrays as NumPy arrays of one float dtype, which NumPy's rules choose.
 
-    Integers and truth values become float64, float16 becomes float32; None stays None.
+    Integers and truth values among themselves become float64, and float16 becomes float32. Numbers
+    of Python's own take the dtype of the arrays. None stays None.
 
     Raises
     ------
@@ -25,8 +26,9 @@ def floats(who: str, **arrays) -> list[np.ndarray]:
             raise TypeError(
                 f"[{who}] {name} has dtype {array.dtype}; pass real numbers, float32 or float64."
             )
-    kinds = [np.float64 if a.dtype.kind != "f" else a.dtype for a in found.values()]
-    dtype = np.result_type(np.float32, *kinds)
+    plain = [a.dtype for name, a in found.items() if type(arrays[name]) not in (int, float, bool)]
+    dtype = np.result_type(*plain) if plain else F64
+    dtype = np.result_type(np.float32, dtype) if dtype.kind == "f" else F64
     converted = {name: np.asarray(array, dtype) for name, array in found.items()}
     return [converted.get(name) for name in arrays]  # type: ignore[misc]
 

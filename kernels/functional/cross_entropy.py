@@ -16,9 +16,9 @@ class CrossEntropy:
 
     name = "cross_entropy"
     key = ""
-    options = {"label_smoothing": 0.0, "ignore_index": None, "weight": None}
-    about = "``-sum(t log(softmax(p)))`` over the last axis, from logits p"
-    pred = ": logits of shape (..., classes)"
+    options = {"axis": -1, "label_smoothing": 0.0, "ignore_index": None, "weight": None}
+    about = "``-sum(t log(softmax(p)))`` over the classes, from logits p"
+    pred = ": logits of shape (..., classes), or with the classes along `axis`"
     target = "Integer labels of shape (...) or (..., 1), or probabilities of pred's shape."
     divisor = (
         "the number of rows; with labels and `weight` or `ignore_index`\n        by the sum of the "
@@ -81,7 +81,8 @@ class CrossEntropy:
         `share` is the factor of the gradient, or the (reduction, scale) that decide it.
         """
         _check_options(who, self.options, options)
-        pred = _predictions(who, pred)
+        axis = options.get("axis", -1)
+        pred, target = _predictions(who, pred, target, axis)
         labels, soft, ignored = _targets(who, pred, target, options.get("ignore_index"))
         shape = pred.shape[:-1]
         factor, count = _class_weights(who, pred, labels, ignored, options)
@@ -104,6 +105,8 @@ class CrossEntropy:
             losses[ignored] = 0
             if slopes is not None:
                 slopes[ignored] = 0
+        if slopes is not None and axis != -1:
+            slopes = np.moveaxis(slopes, -1, axis)
         return losses, slopes, count
 
     def _rows(self, pred, labels, soft, row_weight, share, gradient):
@@ -135,7 +138,7 @@ class NegativeLogLikelihood:
 
     name = "nll_loss"
     key = ""
-    options = {"ignore_index": None, "weight": None}
+    options = {"axis": -1, "ignore_index": None, "weight": None}
     about = "``-p[label]`` of log-probabilities p, row by row"
     pred = ": log-probabilities of shape (..., classes)"
     target = "Integer labels of shape (...) or (..., 1)."
@@ -157,7 +160,7 @@ class NegativeLogLikelihood:
         slopes = np.zeros(pred.shape, pred.dtype)
         share = -factor * share_of(who, count, reduction, scale, quiet=True)
         np.put_along_axis(slopes, labels[..., None], share[..., None], axis=-1)
-        return slopes
+        return np.moveaxis(slopes, -1, options.get("axis", -1))
 
     def value_and_grad(self, who, *arguments):
         """Both."""
@@ -165,7 +168,7 @@ class NegativeLogLikelihood:
 
     def _checked(self, who, pred, target, sample_weight, options):
         _check_options(who, self.options, options)
-        pred = _predictions(who, pred)
+        pred, target = _predictions(who, pred, target, options.get("axis", -1))
         labels, soft, ignored = _targets(who, pred, target, options.get("ignore_index"))
         if labels is None:
             raise TypeError(f"[{who}] target has shape {soft.shape}; pass integer labels.")
@@ -183,11 +186,20 @@ def _check_options(who: str, known: dict, options: dict) -> None:
             raise TypeError(f"{who}() has no argument {name!r}; it has {', '.join(known)}")
 
 
-def _predictions(who: str, pred) -> np.ndarray:
-    (pred,) = floats(who, pred=pred)
-    if pred.ndim < 1 or pred.shape[-1] == 0:
-        raise ValueError(f"[{who}] pred has shape {pred.shape}; it must be (..., classes).")
-    return pred
+def _predictions(who: str, pred, target, axis: int):
+    """pred with its classes last, and a target of pred's shape likewise."""
+    (pred,), target = floats(who, pred=pred), np.asarray(target)
+    if not -pred.ndim <= axis < pred.ndim or pred.shape[axis] == 0:
+        raise ValueError(
+            f"[{who}] pred has shape {pred.shape} and axis is {axis}; that axis must hold classes."
+        )
+    if axis == -1:
+        return pred, target
+    if target.shape == pred.shape:
+        target = np.moveaxis(target, axis, -1)
+    elif target.ndim == pred.ndim and target.shape[axis] == 1:
+        target = np.squeeze(target, axis)
+    return np.moveaxis(pred, axis, -1), target
 
 
 def _targets(who: str, pred: np.ndarray, target, ignore: int | None):

@@ -57,6 +57,9 @@ def choose(who: str, key: str, variants, value) -> Any:
 def apply(who: str, spec: Pointwise, arrays: dict, numbers: Sequence[float], out=None) -> Any:
     """Check the arrays and run `spec`: its output, its sum as a float, or (sum, output)."""
     inputs = floats(who, **arrays)
+    for i, array in enumerate(inputs[1:], 1):
+        if array.ndim == 0 and inputs[0].ndim:  # one number for all elements
+            inputs[i] = np.broadcast_to(array, inputs[0].shape)
     same_shape(who, **dict(zip(arrays, inputs, strict=True)))
     kept = list(inputs)
     answer = None

@@ -63,14 +63,17 @@ def argmax(x, axis: int | None = None, *, out=None):
     return np.argmax(x, axis=axis, out=out)
 
 
-def accuracy(pred, labels) -> float:
+def accuracy(pred, labels, *, axis: int = -1) -> float:
     """Share of rows whose largest element is at the label.
 
     Parameters
     ----------
     pred : array_like of shape (..., classes)
         Logits or probabilities.
-    labels : integer array_like of shape (...) or (..., 1)
+    labels : array_like
+        Integers of shape (...) or (..., 1), or one-hot rows of pred's shape.
+    axis : int
+        Where pred has its classes.
 
     Raises
     ------
@@ -78,6 +81,9 @@ def accuracy(pred, labels) -> float:
         When shapes do not match.
     """
     pred, labels = np.asarray(pred), np.asarray(labels)
+    if labels.shape == pred.shape and pred.ndim > 1 and labels.ndim > 1:
+        labels = labels.argmax(axis=axis)
+    pred = np.moveaxis(pred, axis, -1)
     if labels.shape == (*pred.shape[:-1], 1):
         labels = labels[..., 0]
     if labels.shape != pred.shape[:-1]:

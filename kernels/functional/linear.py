@@ -43,12 +43,14 @@ def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=N
     """
     epilogue = _epilogue(activation)
     if (
-        type(x) is type(w) is np.ndarray and x.ndim == w.ndim == 2 and axis == -1
-        and x.shape[1] == w.shape[0] and (x.dtype is F32 or x.dtype is F64)
-        and w.dtype is x.dtype
-        and (b is None or type(b) is np.ndarray and b.dtype is x.dtype and b.shape == w.shape[1:])
+        type(x) is type(w) is np.ndarray and x.ndim == w.ndim == 2
+        and x.shape[axis] == w.shape[0] and (x.dtype is F32 or x.dtype is F64)
+        and w.dtype is x.dtype and (b is None or type(b) is np.ndarray and b.dtype is x.dtype)
     ):  # fmt: skip
-        return epilogue(matmul(x, w, out=out), b)
+        if axis == -1 and (b is None or b.shape == w.shape[1:]):
+            return epilogue(matmul(x, w, out=out), b)
+        if axis == 0 and out is None and (b is None or b.shape == (w.shape[1], 1)):
+            return _columns_epilogue(matmul(w.T, x), b, activation)
     x, w, b = floats("linear", x=x, w=w, b=b)
     _check_shapes(x, w, axis)
     if axis == 0 and x.ndim == 2:
@@ -69,7 +71,7 @@ def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=N
 
 def _columns_epilogue(z: np.ndarray, b, activation):
     if b is not None:
-        z += b[:, None]
+        z += b if b.ndim == 2 else b[:, None]
     if activation is None:
         return z
     if activation in ROWS:
@@ -80,8 +82,9 @@ def _columns_epilogue(z: np.ndarray, b, activation):
 
 
 def linear_backward(
-    dy, x, w, b=None, *, activation: str | None = None, y=None, z=None, axis: int = -1
-) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    dy, x, w, b=None, *, activation: str | None = None, y=None, z=None, axis: int = -1,
+    need_dx: bool = True,
+) -> tuple[np.ndarray | None, np.ndarray, np.ndarray]:  # fmt: skip
     """Gradients of `linear` with respect to x, w and b.
 
     Parameters
@@ -99,6 +102,8 @@ def linear_backward(
         needs is in its own description.
     axis : {-1, 0}
         As it was given to `linear`.
+    need_dx : bool
+        Whether dx is wanted: a first layer does without, and gets None.
 
     Returns
     -------
@@ -132,10 +137,11 @@ def linear_backward(
         else:
             dy = BY_NAME[activation][1](dy, x=z, y=y)
     if columns:
-        dx, dw, db = matmul(w, dy), matmul(x, dy.T), column_sums(dy.T)
+        dx = matmul(w, dy) if need_dx else None
+        dw, db = matmul(x, dy.T), column_sums(dy.T)
     else:
         dz, rows = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
-        dx = matmul(dz, w.T).reshape(x.shape)
+        dx = matmul(dz, w.T).reshape(x.shape) if need_dx else None
         dw, db = matmul(rows.T, dz), column_sums(dz)
     if b is None:
         return dx, dw, db

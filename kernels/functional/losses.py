@@ -97,6 +97,8 @@ class Elementwise:
     def _weighted(self, who, pred, target, sample_weight, options, value, gradient):
         """Every element's loss and gradient, times its weight."""
         pred, target = floats(who, pred=pred, target=target)
+        if target.ndim == 0:
+            target = np.broadcast_to(target, pred.shape)
         same_shape(who, pred=pred, target=target)
         weight = weights(who, sample_weight, pred.shape)
         found = []
@@ -154,7 +156,7 @@ def functions(loss) -> dict[str, Callable]:
         defaults |= {loss.key: next(iter(loss.variants))}
     parameters = _PARAMETERS.format(
         pred=loss.pred if by_rows else "",
-        target=loss.target if by_rows else "Of pred's shape.",
+        target=loss.target if by_rows else "Of pred's shape, or one number.",
         divisor=loss.divisor if by_rows else "the number of losses, not by the sum of the weights",
         options="".join(f"    {n} : default {v!r}\n" for n, v in defaults.items()),
     )

@@ -11,7 +11,7 @@ from ..cpu.matmul import FIELDS, ONE_THREAD, gemm, is_plain, prepare
 from .arrays import result
 
 
-def general_matmul(a, b, *, out=None):
+def general_matmul(a, b, /, out=None):
     """Matrix product with the semantics of `numpy.matmul`.
 
     Parameters
@@ -32,7 +32,7 @@ def general_matmul(a, b, *, out=None):
         When shapes do not match, or `out` does not fit.
     """
     a, b = np.asarray(a), np.asarray(b)
-    if not _ours(a, b):
+    if not _ours(a, b) or (isinstance(out, np.ndarray) and out.dtype != a.dtype):
         return np.matmul(a, b, out=out)
     if a.shape[-1] != b.shape[-2 if b.ndim > 1 else 0]:
         raise ValueError(
@@ -85,7 +85,7 @@ def _stack(a, b, answer) -> None:
 
 
 general_matmul.__name__ = general_matmul.__qualname__ = "matmul"
-matmul = door(general_matmul, "($self, a, b, /, *, out=None)", 2 * len(FIELDS), prepare)
+matmul = door(general_matmul, "($self, a, b, /, out=None)", 2 * len(FIELDS), prepare)
 
 
 def dot(a, b, *, out=None):

@@ -9,10 +9,11 @@ import numpy as np
 from ..cpu.direct import elementwise
 from ..cpu.elementwise import elementwise_door
 from ..cpu.pointwise import Pointwise
+from .arrays import F32, F64
 
 
 class Rule:
-    """An update rule as a function of arrays and numbers, or of lists of arrays."""
+    """An update rule as a function of arrays and numbers; of lists or dictionaries of arrays."""
 
     def __init__(self, who: str, update: Callable, scalars: int, states: Sequence[str]):
         self.who, self.names = who, ("grad", "param", *states)
@@ -32,18 +33,20 @@ class Rule:
 
     def __call__(self, grad, param, *more) -> None:
         """Update `param` and the states in `more`, with the numbers that follow them."""
-        if type(param) is np.ndarray or not isinstance(param, (list, tuple)):
+        if type(param) is np.ndarray or not isinstance(param, (list, tuple, dict)):
             self._door(grad, param, *more)
             return
         count = len(self.names)
         arrays, numbers = (grad, param, *more)[:count], more[count - 2 :]
+        keys = param.keys() if isinstance(param, dict) else range(len(param))
         for name, entries in zip(self.names, arrays, strict=True):
-            if not isinstance(entries, list | tuple) or len(entries) != len(param):
-                size = len(entries) if isinstance(entries, list | tuple) else "not a list"
+            theirs = entries.keys() if isinstance(entries, dict) else range(len(entries))
+            if keys != theirs:
                 raise ValueError(
-                    f"[{self.who}] there are {len(param)} params but {size} of {name}."
+                    f"[{self.who}] param has the entries {list(keys)} and {name} has "
+                    f"{list(theirs)}; they must be the same."
                 )
-        groups = list(zip(*arrays, strict=True))
+        groups = [[entries[key] for entries in arrays] for key in keys]
         for group in groups:  # all is checked before anything changes
             self._check(group)
         for group in groups:
@@ -51,6 +54,12 @@ class Rule:
 
     def _check(self, arrays: Sequence) -> None:
         grad, param = arrays[0], arrays[1]
+        if all(
+            type(a) is np.ndarray and a.dtype is param.dtype and a.shape == param.shape
+            and a.flags.writeable
+            for a in arrays
+        ) and (param.dtype is F32 or param.dtype is F64):  # fmt: skip
+            return
         for name, array in zip(self.names[1:], arrays[1:], strict=True):
             if not isinstance(array, np.ndarray):
                 raise TypeError(

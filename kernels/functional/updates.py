@@ -38,9 +38,9 @@ def sgd_update(
 
     Parameters
     ----------
-    param : ndarray, or list of them
+    param : ndarray, or list or dictionary of them
         float32 or float64; may be views.
-    grad : array_like of param's shape, or list
+    grad : array_like of param's shape, or list or dictionary
     lr : float
     velocity : ndarray, or list, needed with momentum
         Starts as zeros, and is updated too.
@@ -93,9 +93,9 @@ def adam_update(
 
     Parameters
     ----------
-    param : ndarray, or list of them
+    param : ndarray, or list or dictionary of them
         float32 or float64; may be views.
-    grad : array_like of param's shape, or list
+    grad : array_like of param's shape, or list or dictionary
     m, v : ndarray, or lists
         The moving averages; they start as zeros, and are updated too.
     step : int
@@ -221,9 +221,9 @@ def rmsprop_update(
 
     Parameters
     ----------
-    param : ndarray, or list of them
+    param : ndarray, or list or dictionary of them
         float32 or float64; may be views.
-    grad : array_like of param's shape, or list
+    grad : array_like of param's shape, or list or dictionary
     v : ndarray, or list
         Moving average of the squared gradient; starts as zeros, and is updated too.
     lr, rho, eps : float
@@ -261,9 +261,9 @@ def adagrad_update(
 
     Parameters
     ----------
-    param : ndarray, or list of them
+    param : ndarray, or list or dictionary of them
         float32 or float64; may be views.
-    grad : array_like of param's shape, or list
+    grad : array_like of param's shape, or list or dictionary
     total : ndarray, or list
         Sum of the squared gradients; starts as zeros (Keras: 0.1), and is updated too.
     lr, eps : float
@@ -290,9 +290,9 @@ def adadelta_update(
 
     Parameters
     ----------
-    param : ndarray, or list of them
+    param : ndarray, or list or dictionary of them
         float32 or float64; may be views.
-    grad : array_like of param's shape, or list
+    grad : array_like of param's shape, or list or dictionary
     square, change : ndarray, or lists
         Moving averages of the squared gradient and of the squared step (without lr); they start as
         zeros, and are updated too.

@@ -4,7 +4,7 @@ from inspect import signature
 
 from .. import door
 from ..rows import ENTROPY_FIELDS, ROW_BLOCK, ROW_FIELDS
-from ..simd import ask, ask_with_real, call, half_word, put_real, put_word, real_at, word
+from ..simd import ask, ask_with_real, byte_at, call, half_word, put_real, put_word, real_at, word
 from . import rows as templates
 from .arguments import elements, is_like, parse
 
@@ -105,7 +105,8 @@ def entropy(s):
     at = _places(ENTROPY_FIELDS)
     at_value, at_gradient, at_most = at["value"], at["gradient"], at["most"]
     at_most_rows, at_float, at_make_float = at["most_rows"], at["float_type"], at["make_float"]
-    at_make_tuple, at_labels = at["make_tuple"], at["labels_descr"]
+    at_make_tuple, at_labels = at["make_tuple"], at["labels"]
+    at_types = at["label_types"]
     at_names, at_slots = at["names"], at["slots"]
     first_block, block_bytes = 8 * len(ENTROPY_FIELDS), 8 * len(ROW_BLOCK)
     at = _places(ROW_BLOCK)
@@ -113,7 +114,7 @@ def entropy(s):
     at_address, at_record = at["address"], at["record"]
     at = _places(list(signature(templates.cross_entropy(s, True, True)).parameters)[3:])
     to_rows, to_z, to_z_pitch, to_n = at["rows"], at["z"], at["z_pitch"], at["n"]
-    to_labels, to_dz, to_dz_pitch = at["labels"], at["dz"], at["dz_pitch"]
+    to_dz, to_dz_pitch = at["dz"], at["dz_pitch"]
     to_scales, to_values = at["scales"], at["values"]
     put_single, put_double = put_real["float32"], put_real["float64"]
     single_at, double_at = real_at["float32"], real_at["float64"]
@@ -131,7 +132,6 @@ def entropy(s):
             fits = (
                 word(pred + TYPE) == array_type and word(labels + TYPE) == array_type
                 and word(share + TYPE) == word(fields + at_float)
-                and word(labels + DESCR) == word(fields + at_labels)
                 and half_word(pred + FLAGS) & half_word(labels + FLAGS) & INPUT == INPUT
                 and half_word(pred + NDIM) == 2 and half_word(labels + NDIM) == 1
             )  # fmt: skip
@@ -145,8 +145,18 @@ def entropy(s):
                 and count == word(word(labels + SHAPE)) and 0 < count <= word(fields + at_most_rows)
                 and 0 < columns and count * columns < word(fields + at_most)
             )  # fmt: skip
+        kind = word(fields + at_types)
+        while fits and word(kind) != 0 and word(kind) != word(labels + DESCR):
+            kind += 24
+        fits = fits and word(kind) != 0
+        size = word(kind + 8)
         for i in range(count if fits else 0):
-            label = word(word(labels + DATA) + 8 * i)
+            at_label, label = word(labels + DATA) + size * i, 0
+            for k in range(size):
+                label |= byte_at(at_label + k) << 8 * k
+            if word(kind + 16) and size < 8:
+                label -= (label >> (8 * size - 1)) << 8 * size
+            put_word(word(fields + at_labels) + 8 * i, label)
             fits = fits and 0 <= label < columns
         if not fits:
             return ask(word(context + VECTORCALL), word(context + PYTHON), args, nargs, kwnames)
@@ -167,7 +177,6 @@ def entropy(s):
         put_word(record + to_z, word(pred + DATA))
         put_word(record + to_z_pitch, columns * item)
         put_word(record + to_n, columns)
-        put_word(record + to_labels, word(labels + DATA))
         if gradient:
             put_word(record + to_dz, word(out + DATA))
             put_word(record + to_dz_pitch, columns * item)
