@@ -202,23 +202,27 @@ ROWS: dict[str, tuple[Callable, Callable]] = {
 """Activations of whole rows."""
 
 
-@cache
 def _epilogue(activation: str | None) -> Callable:
     """``(z, b) -> activation(z + b)``, in place on z."""
+    return _epilogue_of(activation, BY_NAME.get(activation or ""))
+
+
+@cache
+def _epilogue_of(activation: str | None, functions) -> Callable:
+    """By name and functions: a user may register a name again."""
     if activation is None or activation in ("linear", "identity"):
         plus = _add_bias(None)
         return lambda z, b: plus(z, b, z) if b is not None else z
     if activation in ROWS:
         plus, apply = _add_bias(None), ROWS[activation][0]
         return lambda z, b: apply(plus(z, b, z) if b is not None else z, out=z)
-    if activation not in BY_NAME:
+    if functions is None:
         known = ", ".join([*BY_NAME, *ROWS])
         raise ValueError(f"[linear] there is no activation {activation!r}; use one of {known}.")
-    plus, apply = _add_bias(activation), BY_NAME[activation][0]
+    plus, apply = _add_bias(activation), functions[0]
     return lambda z, b: plus(z, b, z) if b is not None else apply(z, out=z)
 
 
-@cache
 def _add_bias(activation: str | None) -> Callable:
     """``(z, b, out) -> activation(z + b)`` for matrices z and rows b, `out` being z or apart."""
     value = ACTIVATIONS[activation].value if activation else (lambda z: z)
