@@ -152,7 +152,7 @@ def linear_backward(
     return dx, dw, db.reshape(shape)
 
 
-SUM_ROWS = 1024
+SUM_ROWS = 256
 """Rows that are added up in a row; their sums are then added, so that few roundings follow."""
 
 _ones: dict[str, np.ndarray] = {

@@ -88,7 +88,8 @@ def layer_norm_backward(dy, x, weight=None, *, eps: float = 1e-5):
     return dx, column_sums(products.reshape(-1, n)), column_sums(slopes.reshape(-1, n))
 
 
-_SPREAD = Pointwise("squared deviation", lambda x, mean: (x - mean) * (x - mean), 2)
+_DEVIATION = Pointwise("deviation", lambda x, mean: x - mean, 2)
+_SQUARE = Pointwise("square", lambda x: x * x, 1)
 _NORMAL = Pointwise("batch norm", lambda x, mean, scale, bias: (x - mean) * scale + bias, 4)
 _PRODUCT = Pointwise("batch norm product", lambda dy, x, mean, r: dy * ((x - mean) * r), 4)
 _GRADIENT = Pointwise(
@@ -191,9 +192,13 @@ def batch_norm_backward(
 
 def _moments(rows: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Mean and biased variance of every column."""
-    mean = column_sums(rows) / rows.dtype.type(len(rows))
-    spread = column_sums(over_rows(_SPREAD, [rows], [mean]))
-    return mean, spread / rows.dtype.type(len(rows))
+    share = rows.dtype.type(1.0 / len(rows))
+    mean = column_sums(rows) * share
+    deviation = over_rows(_DEVIATION, [rows], [mean])
+    # what the mean lost in adding up, which far from 0 is not little
+    lost = column_sums(deviation) * share
+    spread = column_sums(over_rows(_SQUARE, [deviation], [], deviation)) * share
+    return mean + lost, np.maximum(spread - lost * lost, 0)
 
 
 def _workers(x: np.ndarray) -> int:
