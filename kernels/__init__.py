@@ -29,10 +29,17 @@ def _functions() -> dict[str, Any]:
     return found
 
 
+def _submodules() -> set[str]:
+    """Names that an import statement finds by itself, without any function being loaded."""
+    from pathlib import Path
+
+    return {path.stem for path in Path(__file__).parent.iterdir()}
+
+
 def __getattr__(name: str) -> Any:
     if name == "__all__":
         return sorted(_functions())
-    if name.startswith("_"):
+    if name.startswith("_") or name in _submodules():
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     functions = _functions()
     if name not in functions:

@@ -20,6 +20,10 @@ PARALLEL_ELEMENTS = 1 << 17
 """Elementwise calls on fewer elements are faster on one thread."""
 
 
+NAMES = {"f": "float32", "d": "float64"}
+"""Names of the dtypes by character: NumPy's own are made anew each time they are asked for."""
+
+
 @cache
 def _entry(kernel_name: str, address: int):
     return ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 4)(address)
@@ -61,7 +65,7 @@ def elementwise(
         blocks of `CHUNK` elements.
     """
     first = inputs[0]
-    dtype, size, item = first.dtype.name, first.size, first.itemsize
+    dtype, size, item = NAMES[first.dtype.char], first.size, first.itemsize
     address, function = _pointwise(spec, dtype)
     constants = np.array(scalars, dtype)
     rows, rest = divmod(size, CHUNK)
@@ -95,7 +99,7 @@ def over_rows(
     """
     first = matrices[0]
     out = np.empty(first.shape, first.dtype) if out is None else out
-    dtype, pitch = first.dtype.name, first.shape[1] * first.itemsize
+    dtype, pitch = NAMES[first.dtype.char], first.shape[1] * first.itemsize
     address, _ = _pointwise(spec, dtype)
     places = [(a.ctypes.data, pitch) for a in matrices[1:]] + [(r.ctypes.data, 0) for r in rows]
     table = operands(*places, (out.ctypes.data, pitch))

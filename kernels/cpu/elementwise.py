@@ -20,7 +20,7 @@ FIELDS = (
     "inputs", "outputs", "scalars", "sums", "in_place", "row", "most", "chunk", "float_type",
     "int_type", "as_double", "failed", "make_float", "make_tuple", "names", "slots", "defaults",
     "values", "table", "required", "checked",
-    "no_array",
+    "no_array", "least", "greatest",
 )  # fmt: skip
 BLOCK = ("descr", "number", "size", "formula")
 DTYPES = ("float32", "float64")
@@ -37,6 +37,7 @@ def elementwise_door(
     checked: bool = False,
     other: Callable | None = None,
     no_array: Callable | None = None,
+    ranges: dict[str, tuple[float, float]] | None = None,
 ) -> Any:
     """A built-in function of the arrays and numbers that `spec` takes, and ``out``.
 
@@ -63,6 +64,8 @@ def elementwise_door(
         What is called instead of `python` unless it is the size alone that does not fit.
     no_array : callable
         What is called instead of `other` when the first argument is no array.
+    ranges : dict
+        Smallest and largest value of a number; others go to `other`.
     """
     arrays, numbers = names[: spec.inputs], names[spec.inputs :]
     required = len(numbers) - len(defaults)
@@ -81,8 +84,10 @@ def elementwise_door(
         memory[:count] = [id(key) for key in keys]
         table = memory[2 * count :]
         table[0] = table.ctypes.data + 8 * operands
-        values = np.zeros((2, spec.scalars + 1))
+        values = np.zeros((4, spec.scalars + 1))  # defaults, arguments, least, most
         values[0, required : spec.scalars] = defaults
+        for i, name in enumerate(numbers):
+            values[2:, i] = (ranges or {}).get(name, (-np.inf, np.inf))
         context.kept = keys, memory, values, no_array  # type: ignore[attr-defined]
         words = {
             "inputs": spec.inputs, "outputs": spec.outputs, "scalars": spec.scalars,
@@ -93,6 +98,7 @@ def elementwise_door(
             "make_tuple": function(c.PyTuple_New), "names": memory.ctypes.data,
             "slots": memory[count:].ctypes.data, "table": table.ctypes.data,
             "defaults": values.ctypes.data, "values": values[1:].ctypes.data,
+            "least": values[2:].ctypes.data, "greatest": values[3:].ctypes.data,
             "required": required, "checked": checked,
             "no_array": id(no_array or other or python),
         }  # fmt: skip

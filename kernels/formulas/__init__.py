@@ -9,9 +9,9 @@ from .activations import ACTIVATIONS
 from .losses import LOSSES, METRICS
 from .optimizers import OPTIMIZERS, UPDATES
 from .pieces import EPSILON
-from .registry import Activation, Loss, Optimizer, Update
+from .registry import LIMITS, Activation, Loss, Optimizer, Update
 
 __all__ = [
-    "ACTIVATIONS", "EPSILON", "LOSSES", "METRICS", "OPTIMIZERS", "UPDATES",
+    "ACTIVATIONS", "EPSILON", "LIMITS", "LOSSES", "METRICS", "OPTIMIZERS", "UPDATES",
     "Activation", "Loss", "Optimizer", "Update",
 ]  # fmt: skip

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from math import inf, pi
+from math import pi
 from math import sqrt as root
 
 from ..vocabulary import abs, exp, expm1, log, log1p, maximum, minimum, normal_cdf, tanh, where
@@ -21,7 +21,7 @@ def _activation(name, value, derivative, *, saves, max_ulp, function="", **more)
 # -- piecewise linear ------------------------------------------------------------------------------
 
 _activation(
-    "linear", lambda x: x, lambda y: y * 0.0 + 1.0, saves="y", max_ulp=0, about="``x``",
+    "linear", lambda x: x, lambda y: 1.0, saves="y", max_ulp=0, about="``x``",
     function="identity",
 )  # fmt: skip
 _activation(
@@ -104,7 +104,7 @@ def _elu(x, alpha=1.0):
 _activation(
     "elu", _elu, lambda y, alpha=1.0: where(y > 0, 1.0, y + alpha), saves="y", max_ulp=2.2,
     about="``x`` for positive x, else ``alpha (exp(x) - 1)`` (Clevert et al. 2016)",
-    limits={"alpha": (0.0, inf)},
+    limits={"alpha": "positive"},
 )  # fmt: skip
 _activation(
     "celu",
@@ -113,7 +113,7 @@ _activation(
     saves="y",
     max_ulp=4,
     about="``x`` for positive x, else ``alpha (exp(x / alpha) - 1)`` (Barron 2017)",
-    limits={"alpha": (0.0, inf)},
+    limits={"alpha": "positive"},
 )
 
 # Klambauer et al. 2017, appendix.

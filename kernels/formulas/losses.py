@@ -12,8 +12,8 @@ from .registry import Loss
 LOSSES: dict[str, Loss] = {}
 
 
-def _loss(name, value, gradient, *, function, about, max_ulp=4, choice=None):
-    LOSSES[name] = Loss(name, value, gradient, max_ulp, about, function, choice)
+def _loss(name, value, gradient, *, max_ulp=4, **more):
+    LOSSES[name] = Loss(name, value, gradient, max_ulp, **more)
 
 
 # -- regression ------------------------------------------------------------------------------------
@@ -37,6 +37,7 @@ _loss(
     "huber", _huber, lambda p, t, delta=1.0: clip(p - t, -delta, delta), function="huber_loss",
     about="``a**2 / 2`` where a = abs(p - t) is at most delta, else ``delta (a - delta / 2)`` "
     "(Huber 1964)",
+    limits={"delta": "positive"},
 )  # fmt: skip
 
 
@@ -52,6 +53,7 @@ _loss(
     function="smooth_l1_loss",
     about="``a**2 / (2 beta)`` where a = abs(p - t) is below beta, else ``a - beta / 2`` "
     "(Girshick 2015)",
+    limits={"beta": "at least 0"},
 )
 
 
@@ -71,7 +73,8 @@ _loss(
 # -- counts and distributions ----------------------------------------------------------------------
 
 _loss(
-    "poisson_nll", lambda p, t: exp(p) - t * p, lambda p, t: exp(p) - t,
+    # eps is the other variant's, which PyTorch takes here too
+    "poisson_nll", lambda p, t, eps=1e-8: exp(p) - t * p, lambda p, t, eps=1e-8: exp(p) - t,
     function="poisson_nll_loss", choice=("log_input", True),
     about="``exp(p) - t p``: a Poisson distribution's negative log-likelihood up to a term of t",
 )  # fmt: skip
@@ -108,7 +111,10 @@ def _hinge(p, t):
 
 
 _loss(
-    "hinge", _hinge, lambda p, t: where(t * p < 1.0, -t, 0.0 * p), function="hinge_loss",
+    "hinge",
+    _hinge,
+    lambda p, t: where(t * p >= 1.0, 0.0, where(t * p < 1.0, -t, t * p)),  # nan where it is
+    function="hinge_loss",
     about="``max(1 - t p, 0)`` for targets -1 and 1",
 )  # fmt: skip
 _loss(
@@ -127,7 +133,7 @@ def _bce(p, t, eps=EPSILON):
 
 def _bce_gradient(p, t, eps=EPSILON):
     q = clip_probability(p, eps)
-    return where(q == p, (q - t) / (q * (1.0 - q)), 0.0)
+    return where(q == p, (q - t) / (q * (1.0 - q)), where(p == p, 0.0, p))
 
 
 _loss(

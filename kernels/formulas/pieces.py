@@ -9,8 +9,8 @@ EPSILON = 1e-7
 
 
 def step(x, at_zero=0.0):
-    """1 for positive x, 0 for negative x."""
-    return where(x > 0, 1.0, where(x == 0, at_zero, 0.0 * x))
+    """1 for positive x, `at_zero` at 0, else 0."""
+    return where(x > 0, 1.0, where(x == 0, at_zero, 0.0))
 
 
 def inside(x, low, high):

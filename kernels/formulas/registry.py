@@ -9,6 +9,9 @@ from inspect import Parameter, signature
 from math import inf
 from typing import Any
 
+LIMITS = {"positive": (5e-324, inf), "at least 0": (0.0, inf)}
+"""Smallest and largest value of an option, by what an error calls them."""
+
 
 def options(*functions: Callable) -> dict[str, float]:
     """The parameters with defaults of these functions: what a caller may choose.
@@ -44,8 +47,8 @@ class Activation:
         That holds for x above this number.
     from_x : callable, optional
         The derivative as a function of x, where that has more options.
-    limits : dict of str to (float, float)
-        Open intervals that options must lie in.
+    limits : dict of str to str
+        What options must be: names in `LIMITS`.
     function, choice
         This entry is what the function `function` computes when its argument ``choice[0]`` is
         ``choice[1]``; by default the function has the entry's name.
@@ -59,7 +62,7 @@ class Activation:
     about: str = ""
     from_x: Callable | None = None
     above: float = -inf
-    limits: dict[str, tuple[float, float]] = field(default_factory=dict)
+    limits: dict[str, str] = field(default_factory=dict)
     function: str = ""
     choice: tuple[str, Any] | None = None
 
@@ -94,7 +97,7 @@ class Loss:
         to the prediction.
     max_ulp : float
         Largest error of `value` in units in the last place of its largest intermediate result.
-    function, choice
+    limits, function, choice
         As for `Activation`.
     """
 
@@ -104,6 +107,7 @@ class Loss:
     max_ulp: float
     about: str = ""
     function: str = ""
+    limits: dict[str, str] = field(default_factory=dict)
     choice: tuple[str, Any] | None = None
 
     @cached_property

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from inspect import Parameter, Signature
-from math import inf
 
 from ..cpu.pointwise import Pointwise
 from ..formulas import ACTIVATIONS, Activation
@@ -53,9 +52,6 @@ _BACKWARD_DOC = """Gradient with respect to the input of {name}, which is {about
     """
 
 
-_ANY = (-inf, inf)
-
-
 def forward(entry: Activation, **variants) -> Callable:
     """The function that applies an activation."""
     spec = Pointwise(f"{entry.name} value", entry.value, 1, scalars=len(entry.options))
@@ -65,7 +61,9 @@ def forward(entry: Activation, **variants) -> Callable:
         name=entry.function, about=entry.about or entry.name, ulp=entry.max_ulp, above=above,
         options=_options(entry.options, variants),
     )  # fmt: skip
-    return function(entry.function, spec, names, defaults, doc=doc, **variants)
+    return function(
+        entry.function, spec, names, defaults, doc=doc, limits=entry.limits, **variants
+    )
 
 
 def backward(entry: Activation, key: str = "", variants: dict | None = None) -> Callable:
@@ -79,7 +77,7 @@ def backward(entry: Activation, key: str = "", variants: dict | None = None) -> 
             f"{entry.name} dx", lambda dy, x, *s: dy * entry.derivative_from_x(x, *s), 2,
             scalars=len(settings),
         ),
-        names, defaults,
+        names, defaults, limits=entry.limits,
     )  # fmt: skip
     from_y = function(
         who,
@@ -87,7 +85,7 @@ def backward(entry: Activation, key: str = "", variants: dict | None = None) -> 
             f"{entry.name} dx of y", lambda dy, y, *s: dy * entry.derivative(y, *s), 2,
             scalars=count,
         ),
-        ("dy", "y", *entry.options), tuple(entry.options.values()),
+        ("dy", "y", *entry.options), tuple(entry.options.values()), limits=entry.limits,
     )  # fmt: skip
     needed = "x or y" if by_y else "x"
 
@@ -108,11 +106,6 @@ def backward(entry: Activation, key: str = "", variants: dict | None = None) -> 
         for name, value in options.items():
             if name not in settings:
                 raise TypeError(f"{who}() has no argument {name!r}")
-            low, high = entry.limits.get(name, _ANY)
-            if not low < value < high:
-                raise ValueError(
-                    f"[{who}] {name} is {value}; it must be between {low} and {high}."
-                )
             if name in more and value == settings[name]:
                 more.remove(name)
         if by_y and y is not None and not more:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from ..cpu import catalog, team
-from ..cpu.direct import PARALLEL_ELEMENTS, run_op
+from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, run_op
 from ..cpu.rows import entropy_door
 from .arrays import contiguous, floats
 from .reduction import check_reduction, finish, rows_of, share_of, weights
@@ -31,9 +31,11 @@ class CrossEntropy:
         self._both = self._door(value=True, gradient=True)
 
     def _door(self, *, value: bool, gradient: bool):
+        who = "cross_entropy" if value else "cross_entropy_backward"
+
         def cross_entropy(pred, target, share):
             losses, slopes, _ = self._general(
-                "cross_entropy", pred, target, None, {}, share, value, gradient
+                who, pred, target, None, {}, share, value, gradient
             )
             if not value:
                 return slopes
@@ -80,7 +82,6 @@ class CrossEntropy:
 
         `share` is the factor of the gradient, or the (reduction, scale) that decide it.
         """
-        _check_options(who, self.options, options)
         axis = options.get("axis", -1)
         pred, target = _predictions(who, pred, target, axis)
         labels, soft, ignored = _targets(who, pred, target, options.get("ignore_index"))
@@ -122,7 +123,7 @@ class CrossEntropy:
             pitch = classes * item
             workers = team.get_num_threads() if pred.size >= PARALLEL_ELEMENTS else 1
             run_op(
-                catalog.op("rows", "cross_entropy", str(pred.dtype), labels is not None, gradient),
+                catalog.op("rows", "cross_entropy", NAMES[pred.dtype.char], labels is not None, gradient),
                 workers, rows, z=logits.ctypes.data, z_pitch=pitch, n=classes,
                 labels=labels.ctypes.data if labels is not None else 0,
                 targets=soft.ctypes.data if soft is not None else 0, targets_pitch=pitch,
@@ -167,7 +168,6 @@ class NegativeLogLikelihood:
         return self.value(who, *arguments), self.backward(who, *arguments)
 
     def _checked(self, who, pred, target, sample_weight, options):
-        _check_options(who, self.options, options)
         pred, target = _predictions(who, pred, target, options.get("axis", -1))
         labels, soft, ignored = _targets(who, pred, target, options.get("ignore_index"))
         if labels is None:
@@ -178,12 +178,6 @@ class NegativeLogLikelihood:
             row_weight = np.where(ignored, 0, row_weight)
         given = weights(who, sample_weight, labels.shape)
         return pred, labels, row_weight if given is None else row_weight * given, count
-
-
-def _check_options(who: str, known: dict, options: dict) -> None:
-    for name in options:
-        if name not in known:
-            raise TypeError(f"{who}() has no argument {name!r}; it has {', '.join(known)}")
 
 
 def _predictions(who: str, pred, target, axis: int):
@@ -229,7 +223,7 @@ def _targets(who: str, pred: np.ndarray, target, ignore: int | None):
             f"[{who}] labels go from {target.min()} to {target.max()}; there are {classes} "
             f"classes, 0 to {classes - 1}."
         )
-    return np.ascontiguousarray(target, np.int64), None, ignored
+    return np.asarray(target, np.int64, order="C"), None, ignored
 
 
 def _class_weights(who: str, pred, labels, ignored, options):

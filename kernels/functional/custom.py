@@ -12,7 +12,7 @@ import numpy as np
 from ..formulas import ACTIVATIONS, LOSSES, OPTIMIZERS, Activation, Loss, Optimizer
 from ..trace import text
 from . import activations, losses
-from .rule import Rule
+from .rule import rule
 
 _mine: set[tuple[str, str]] = set()
 
@@ -274,7 +274,7 @@ class CustomOptimizer(_Registered):
         OPTIMIZERS[self.registered_name] = Optimizer(
             self.registered_name, _tuple(update), states, self._scalars, options
         )
-        self._rule = Rule(self.registered_name, _tuple(update), count, states)
+        self._rule = rule(self.registered_name, _tuple(update), count, states)
 
     def __call__(self, param, grad, *states, step: int = 1, **options) -> None:
         """Update `param` and the states in place; all may be lists."""

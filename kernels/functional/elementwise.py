@@ -10,12 +10,14 @@ import numpy as np
 from ..cpu.direct import elementwise
 from ..cpu.elementwise import elementwise_door
 from ..cpu.pointwise import Pointwise
+from ..formulas import LIMITS
 from .arrays import answered, floats, in_one_order, result, same_shape
 
 
 def function(
     who: str, spec: Pointwise, names: Sequence[str], defaults: Sequence[float] = (), *,
     doc: str = "", key: str = "", variants: dict[Any, Callable] | None = None,
+    limits: dict[str, str] | None = None,
 ) -> Any:  # fmt: skip
     """The function `who` of the arrays and numbers that `spec` takes.
 
@@ -27,6 +29,8 @@ def function(
         Of the last numbers.
     key, variants : str, dict
         An argument by name, and the functions that its values choose.
+    limits : dict of str to str
+        What numbers must be, see `LIMITS`.
     """
     first = len(names) - len(defaults)
 
@@ -37,12 +41,17 @@ def function(
         for name, default in zip(names[first:], defaults, strict=True):
             given.setdefault(name, default)
         numbers = [float(given[name]) for name in names[spec.inputs :]]
+        for name, limit in (limits or {}).items():
+            least, greatest = LIMITS[limit]
+            if not least <= float(given[name]) <= greatest:
+                raise ValueError(f"[{who}] {name} is {given[name]}; it must be {limit}.")
         arrays = {name: given[name] for name in names[: spec.inputs]}
         return apply(who, spec, arrays, numbers, given.get("out"))
 
     python.__name__ = python.__qualname__ = who
     python.__doc__ = doc
-    return elementwise_door(spec, python, names, defaults)
+    ranges = {name: LIMITS[limit] for name, limit in (limits or {}).items()}
+    return elementwise_door(spec, python, names, defaults, ranges=ranges)
 
 
 def choose(who: str, key: str, variants, value) -> Any:

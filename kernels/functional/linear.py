@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import cache
+from math import prod
 
 import numpy as np
 
@@ -46,6 +47,7 @@ def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=N
         type(x) is type(w) is np.ndarray and x.ndim == w.ndim == 2
         and x.shape[axis] == w.shape[0] and (x.dtype is F32 or x.dtype is F64)
         and w.dtype is x.dtype and (b is None or type(b) is np.ndarray and b.dtype is x.dtype)
+        and (out is None or type(out) is np.ndarray and out.dtype is x.dtype)
     ):  # fmt: skip
         if axis == -1 and (b is None or b.shape == w.shape[1:]):
             return epilogue(matmul(x, w, out=out), b)
@@ -64,7 +66,7 @@ def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=N
         return answer
     b = _bias(b, w.shape[1], axis)
     answer = result("linear", x, out, [], shape=(*x.shape[:-1], w.shape[1]))
-    z = epilogue(matmul(x.reshape(-1, x.shape[-1]), w), b)
+    z = epilogue(matmul(_as_rows(x), w), b)
     answer[...] = z.reshape(answer.shape)
     return answer
 
@@ -120,8 +122,13 @@ def linear_backward(
     who = "linear_backward"
     dy, x, w, y, z = floats(who, dy=dy, x=x, w=w, y=y, z=z)
     columns = axis == 0 and x.ndim == 2
+    if axis not in (0, -1) or x.ndim < 1 or w.ndim != 2 or (axis == 0 and x.ndim > 2):
+        raise ValueError(
+            f"[{who}] dy has shape {dy.shape}, x {x.shape}, w {w.shape} and axis is {axis!r}; w "
+            "must be 2-D and axis -1, or 0 with a 2-D x."
+        )
     wanted = (w.shape[-1], *x.shape[1:]) if columns else (*x.shape[:-1], w.shape[-1])
-    if axis not in (0, -1) or w.ndim != 2 or x.shape[axis] != w.shape[0] or dy.shape != wanted:
+    if x.shape[axis] != w.shape[0] or dy.shape != wanted:
         raise ValueError(
             f"[{who}] dy has shape {dy.shape}, x {x.shape} and w {w.shape}; with axis={axis} they "
             "must be "
@@ -140,8 +147,9 @@ def linear_backward(
         dx = matmul(w, dy) if need_dx else None
         dw, db = matmul(x, dy.T), column_sums(dy.T)
     else:
-        dz, rows = dy.reshape(-1, dy.shape[-1]), x.reshape(-1, x.shape[-1])
-        dx = matmul(dz, w.T).reshape(x.shape) if need_dx else None
+        dz, rows = _as_rows(dy), _as_rows(x)
+        dx = matmul(dz, w.T) if need_dx else None
+        dx = dx.reshape(x.shape) if need_dx and x.ndim != 2 else dx
         dw, db = matmul(rows.T, dz), column_sums(dz)
     if b is None:
         return dx, dw, db
@@ -156,13 +164,13 @@ SUM_ROWS = 256
 """Rows that are added up in a row; their sums are then added, so that few roundings follow."""
 
 _ones: dict[str, np.ndarray] = {
-    name: np.ones((1, SUM_ROWS), name) for name in ("float32", "float64")
+    char: np.ones((1, SUM_ROWS), char) for char in "fd"
 }
 
 
 def column_sums(x: np.ndarray) -> np.ndarray:
     """``x.sum(axis=0)`` of a matrix: a product with a row of ones."""
-    ones = _ones[x.dtype.name]
+    ones = _ones[x.dtype.char]
     while len(x) > SUM_ROWS:
         blocks = np.empty((-(-len(x) // SUM_ROWS), x.shape[1]), x.dtype)
         for i in range(len(blocks)):
@@ -170,6 +178,10 @@ def column_sums(x: np.ndarray) -> np.ndarray:
             matmul(ones[:, : len(block)], block, out=blocks[i : i + 1])
         x = blocks
     return matmul(ones[:, : len(x)], x)[0]
+
+
+def _as_rows(x: np.ndarray) -> np.ndarray:
+    return x if x.ndim == 2 else x.reshape(prod(x.shape[:-1]), x.shape[-1])
 
 
 def _check_shapes(x, w, axis) -> None:

@@ -6,6 +6,7 @@ Every loss is an object with `run`; `functions` makes the public functions of it
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 from inspect import Parameter, Signature
 
 import numpy as np
@@ -15,7 +16,7 @@ from ..formulas import LOSSES, Loss
 from .arrays import floats, same_shape
 from .cross_entropy import CrossEntropy, NegativeLogLikelihood
 from .elementwise import choose, function
-from .reduction import check_reduction, finish, share_of, size_of, weights
+from .reduction import check_options, check_reduction, finish, share_of, size_of, weights
 
 
 class Elementwise:
@@ -39,19 +40,19 @@ class Elementwise:
 
         self._each = function(
             self.name, Pointwise(f"{loss.name} value", value, 2, 1, count),
-            (*names, *loss.options), defaults,
+            (*names, *loss.options), defaults, limits=loss.limits,
         )  # fmt: skip
         self._sum = function(
             self.name, Pointwise(f"{loss.name} sum", value, 2, 0, count, 1),
-            (*names, *loss.options), defaults,
+            (*names, *loss.options), defaults, limits=loss.limits,
         )  # fmt: skip
         self._gradient = function(
             f"{self.name}_backward", Pointwise(f"{loss.name} gradient", scaled, 2, 1, count + 1),
-            (*names, "share", *loss.options), defaults,
+            (*names, "share", *loss.options), defaults, limits=loss.limits,
         )  # fmt: skip
         self._both = function(
             self.name, Pointwise(f"{loss.name} both", both, 2, 1, count + 1, 1),
-            (*names, "share", *loss.options), defaults,
+            (*names, "share", *loss.options), defaults, limits=loss.limits,
         )  # fmt: skip
 
     def value(self, who, pred, target, sample_weight, reduction, scale, options):
@@ -114,7 +115,7 @@ class Elementwise:
 
 
 def _alone(loss: Loss) -> Loss:
-    return Loss(loss.name, loss.value, loss.gradient, loss.max_ulp, loss.about, loss.function)
+    return replace(loss, choice=None)
 
 
 _PARAMETERS = """
@@ -144,9 +145,13 @@ def functions(loss) -> dict[str, Callable]:
     name = loss.name
 
     def value(pred, target, *, sample_weight=None, reduction="mean", scale=1.0, **options):
+        if options:
+            check_options(name, defaults, options)
         return loss.value(name, pred, target, sample_weight, reduction, scale, options)
 
     def backward(pred, target, *, sample_weight=None, reduction="mean", scale=1.0, **options):
+        if options:
+            check_options(who, defaults, options)
         return loss.backward(who, pred, target, sample_weight, reduction, scale, options)
 
     who = f"{name}_backward"
@@ -208,6 +213,9 @@ def value_and_grad(
         raise ValueError(
             f"[value_and_grad] there is no loss {loss!r}; use one of {', '.join(ALL)}."
         )
+    if options:
+        known = [*found.options, found.key] if found.key else found.options
+        check_options(f"value_and_grad of {loss}", known, options)
     return found.value_and_grad(loss, pred, target, sample_weight, reduction, scale, options)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 
 from ..cpu import catalog, team
-from ..cpu.direct import PARALLEL_ELEMENTS, over_rows, run_op
+from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, over_rows, run_op
 from ..cpu.pointwise import Pointwise
 from .arrays import contiguous, floats, result, same_shape
 from .linear import column_sums
@@ -42,7 +42,7 @@ def layer_norm(x, weight=None, bias=None, *, eps: float = 1e-5, out=None) -> np.
     if x.size:
         numbers = np.array([1.0 / n, eps], x.dtype)
         run_op(
-            catalog.op("norm", "layer_norm", str(x.dtype)), _workers(x), x.size // n, n=n,
+            catalog.op("norm", "layer_norm", NAMES[x.dtype.char]), _workers(x), x.size // n, n=n,
             x=rows.ctypes.data, x_pitch=pitch, weight=weight.ctypes.data, bias=bias.ctypes.data,
             numbers=numbers.ctypes.data, y=target.ctypes.data, y_pitch=pitch,
         )  # fmt: skip
@@ -80,7 +80,7 @@ def layer_norm_backward(dy, x, weight=None, *, eps: float = 1e-5):
     if x.size:
         numbers, weight = np.array([1.0 / n, eps], x.dtype), np.asarray(weight, x.dtype)
         run_op(
-            catalog.op("norm", "layer_norm_backward", str(x.dtype)), _workers(x), x.size // n,
+            catalog.op("norm", "layer_norm_backward", NAMES[x.dtype.char]), _workers(x), x.size // n,
             n=n, dy=slopes.ctypes.data, dy_pitch=pitch, x=rows.ctypes.data, x_pitch=pitch,
             weight=weight.ctypes.data, numbers=numbers.ctypes.data, dx=dx.ctypes.data,
             dx_pitch=pitch, dyh=products.ctypes.data, dyh_pitch=pitch,

@@ -8,7 +8,7 @@ from math import ceil
 import numpy as np
 
 from ..cpu import catalog, team
-from ..cpu.direct import PARALLEL_ELEMENTS, run_op
+from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, run_op
 from .arrays import answered, floats, result
 
 
@@ -96,7 +96,7 @@ def _factors(shape, dtype: np.dtype, p: float, seed) -> np.ndarray:
         choice = np.array([0.0, 1.0 / (1.0 - p)], dtype)
         workers = team.get_num_threads() if factors.size >= PARALLEL_ELEMENTS else 1
         run_op(
-            catalog.op("random", "dropout_mask", dtype.name), workers, 1, m=1, n=factors.size,
+            catalog.op("random", "dropout_mask", NAMES[dtype.char]), workers, 1, m=1, n=factors.size,
             out=factors.ctypes.data, pitch=0, seed=int(seed) & 0xFFFFFFFF,
             layer=int(seed) >> 32 & 0xFFFFFFFF, first_step=0, threshold=ceil(p * 2**24),
             choice=choice.ctypes.data,

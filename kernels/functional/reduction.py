@@ -29,6 +29,16 @@ def check_reduction(who: str, reduction: str) -> None:
         raise ValueError(f"[{who}] reduction is {reduction!r}; use one of {', '.join(REDUCTIONS)}.")
 
 
+def check_options(who: str, known, options: dict) -> None:
+    """Raise TypeError for an argument that the loss does not have."""
+    for name in options:
+        if name not in known:
+            raise TypeError(
+                f"{who}() has no argument {name!r}; beyond sample_weight, reduction and scale it "
+                f"has {', '.join(known) or 'none'}"
+            )
+
+
 def share_of(
     who: str, count: float, reduction: str, scale: float, *, quiet: bool = False
 ) -> float:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 
 from ..cpu import catalog, team
-from ..cpu.direct import PARALLEL_ELEMENTS, run_op
+from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, run_op
 from ..cpu.rows import row_door
 from .arrays import answered, floats, result, same_shape
 from .elementwise import bind
@@ -49,7 +49,7 @@ def run_rows(op: str, kind: str, inputs: Sequence[np.ndarray], out: np.ndarray) 
     n = inputs[0].shape[-1]
     if not inputs[0].size:
         return
-    pitch, dtype = n * out.itemsize, str(out.dtype)
+    pitch, dtype = n * out.itemsize, NAMES[out.dtype.char]
     workers = team.get_num_threads() if inputs[0].size >= PARALLEL_ELEMENTS else 1
     names = ("x", "y") if len(inputs) == 1 else ("dy", "y", "dx")
     fields: dict[str, int] = {}
@@ -66,7 +66,7 @@ def row_argmax(x: np.ndarray) -> np.ndarray:
     if x.size:
         workers = team.get_num_threads() if x.size >= PARALLEL_ELEMENTS else 1
         run_op(
-            catalog.op("rows", "argmax", str(x.dtype)), workers, len(x), n=x.shape[1],
+            catalog.op("rows", "argmax", NAMES[x.dtype.char]), workers, len(x), n=x.shape[1],
             x=x.ctypes.data, x_pitch=x.strides[0], out=out.ctypes.data,
         )  # fmt: skip
     return out
@@ -149,6 +149,8 @@ def logsumexp_backward(dy, x, *, axis: int = -1, out=None) -> np.ndarray:
     """
     who = "logsumexp_backward"
     dy, x = floats(who, dy=dy, x=x)
+    if not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"[{who}] axis {axis} is not an axis of an array of shape {x.shape}.")
     answer = softmax(x, axis=axis)
     if dy.shape != answer.shape[:axis] + answer.shape[axis:][1:]:
         raise ValueError(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 
@@ -12,34 +13,44 @@ from ..cpu.pointwise import Pointwise
 from .arrays import F32, F64
 
 
-class Rule:
-    """An update rule as a function of arrays and numbers; of lists or dictionaries of arrays."""
+def rule(who: str, update: Callable, scalars: int, states: Sequence[str]) -> Any:
+    """``f(grad, param, *states, *numbers)``: an update in place.
+
+    All arrays may be lists or dictionaries of arrays with the same entries.
+    """
+    general = _Rule(who, update, scalars, states)
+    names = [*general.names, *(f"number{i}" for i in range(scalars))]
+    general.door = elementwise_door(general.spec, general, names, in_place=True)
+    return general.door
+
+
+class _Rule:
+    """What an update does with anything but plain arrays."""
+
+    door: Any
 
     def __init__(self, who: str, update: Callable, scalars: int, states: Sequence[str]):
         self.who, self.names = who, ("grad", "param", *states)
+        self.__name__, self.__doc__ = who, f"One step of `{who}`."
         kept = 1 + len(states)
-        self._spec = Pointwise(f"update {who}", update, 1 + kept, kept, scalars)
+        self.spec = Pointwise(f"update {who}", update, 1 + kept, kept, scalars)
 
-        def python(*arguments):
-            count = len(self.names)
-            self._one(arguments[:count], [float(number) for number in arguments[count:]])
-
-        python.__name__ = python.__qualname__ = who
-        python.__doc__ = f"One array of `{who}`."
-        numbers = [f"number{i}" for i in range(scalars)]
-        self._door = elementwise_door(
-            self._spec, python, [*self.names, *numbers], in_place=True
-        )  # fmt: skip
-
-    def __call__(self, grad, param, *more) -> None:
-        """Update `param` and the states in `more`, with the numbers that follow them."""
-        if type(param) is np.ndarray or not isinstance(param, (list, tuple, dict)):
-            self._door(grad, param, *more)
-            return
+    def __call__(self, *arguments) -> None:
+        """Update one array, or each of several."""
         count = len(self.names)
-        arrays, numbers = (grad, param, *more)[:count], more[count - 2 :]
+        arrays = arguments[:count]
+        numbers = [float(number) for number in arguments[count:]]
+        param = arrays[1]
+        if not isinstance(param, (list, tuple, dict)):
+            self._one(arrays, numbers)
+            return
         keys = param.keys() if isinstance(param, dict) else range(len(param))
         for name, entries in zip(self.names, arrays, strict=True):
+            if not isinstance(entries, (list, tuple, dict)):
+                raise TypeError(
+                    f"[{self.who}] param is a {type(param).__name__} and {name} is a "
+                    f"{type(entries).__name__}; pass one entry for each."
+                )
             theirs = entries.keys() if isinstance(entries, dict) else range(len(entries))
             if keys != theirs:
                 raise ValueError(
@@ -50,11 +61,11 @@ class Rule:
         for group in groups:  # all is checked before anything changes
             self._check(group)
         for group in groups:
-            self._door(*group, *numbers)
+            self.door(*group, *numbers)
 
     def _check(self, arrays: Sequence) -> None:
         grad, param = arrays[0], arrays[1]
-        if all(
+        if type(param) is np.ndarray and all(
             type(a) is np.ndarray and a.dtype is param.dtype and a.shape == param.shape
             and a.flags.writeable
             for a in arrays
@@ -65,7 +76,7 @@ class Rule:
                 raise TypeError(
                     f"[{self.who}] {name} is a {type(array).__name__}; pass a NumPy array."
                 )
-            if array.dtype not in (np.float32, np.float64) or array.dtype != param.dtype:
+            if array.dtype not in (F32, F64) or array.dtype != param.dtype:
                 raise TypeError(
                     f"[{self.who}] {name} has dtype {array.dtype} and param has {param.dtype}; "
                     "both must be float32 or both float64."
@@ -97,7 +108,7 @@ class Rule:
         targets = [a if ok else np.array(a, order="C") for a, ok in zip(kept, plain, strict=True)]
         if any(np.may_share_memory(grad, a) and grad.ctypes.data != a.ctypes.data for a in targets):
             grad = grad.copy()
-        elementwise(self._spec, [grad, *targets], targets, numbers)
+        elementwise(self.spec, [grad, *targets], targets, numbers)
         for array, target in zip(kept, targets, strict=True):
             if array is not target:
                 array[...] = target

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from math import sqrt
+from typing import Any
 
 from ..formulas import UPDATES
-from .rule import Rule
+from .rule import rule
 
 VELOCITY, HEAVY_BALL, EMA = "velocity", "heavy_ball", "ema"
 EXPLICIT, FOLDED, NONE = "explicit", "folded", "none"
 
 
-def _rule(who: str, name: str, *states: str) -> Rule:
+def _rule(who: str, name: str, *states: str) -> Any:
     entry = UPDATES[name]
-    return Rule(who, entry.update, entry.scalars, states)
+    return rule(who, entry.update, entry.scalars, states)
 
 
 _SGD = _rule("sgd_update", "sgd")
@@ -61,6 +62,7 @@ def sgd_update(
     TypeError, ValueError
         Before anything has changed.
     """
+    lr = float(lr)
     if not momentum:
         _SGD(grad, param, lr, weight_decay)
         return
@@ -118,6 +120,8 @@ def adam_update(
     TypeError, ValueError
         Before anything has changed.
     """
+    if not type(lr) is type(beta1) is type(beta2) is float:
+        lr, beta1, beta2 = float(lr), float(beta1), float(beta2)  # NumPy's scalars would round
     if step < 1:
         raise ValueError(f"[adam_update] step is {step}; the first update is step 1.")
     if bias_correction == EXPLICIT:
@@ -167,6 +171,7 @@ def nadam_update(
     TypeError, ValueError
         Before anything has changed.
     """
+    lr, beta1, beta2 = float(lr), float(beta1), float(beta2)
     if step < 1:
         raise ValueError(f"[nadam_update] step is {step}; the first update is step 1.")
     momenta = _momenta(beta1, momentum_decay, step + 1)
@@ -207,6 +212,7 @@ def adamax_update(
     TypeError, ValueError
         Before anything has changed.
     """
+    lr, beta1, beta2 = float(lr), float(beta1), float(beta2)
     if step < 1:
         raise ValueError(f"[adamax_update] step is {step}; the first update is step 1.")
     rate = lr / (1.0 - beta1**step)

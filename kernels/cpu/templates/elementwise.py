@@ -31,7 +31,7 @@ def elementwise(s):
     at_make_tuple, at_names, at_slots = at["make_tuple"], at["names"], at["slots"]
     at_defaults, at_values, at_table = at["defaults"], at["values"], at["table"]
     at_required, at_checked = at["required"], at["checked"]
-    at_no_array = at["no_array"]
+    at_no_array, at_least, at_greatest = at["no_array"], at["least"], at["greatest"]
     first_block, block_bytes = 8 * len(FIELDS), 8 * len(BLOCK)
     at = {name: 8 * i for i, name in enumerate(BLOCK)}
     at_descr, at_number, at_size = at["descr"], at["number"], at["size"]
@@ -115,6 +115,8 @@ def elementwise(s):
             else:
                 fits = False
             fits = fits and (-largest <= value <= largest or abs(value) == float("inf"))
+            fits = fits and double_at(word(fields + at_least) + 8 * i) <= value
+            fits = fits and value <= double_at(word(fields + at_greatest) + 8 * i)
             put_double(values + 8 * i, value)
         if not fits or size >= word(fields + at_most):
             otherwise = word(context + (PYTHON if fits else OTHER))
