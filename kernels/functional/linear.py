@@ -149,7 +149,8 @@ def linear_backward(
     else:
         dz, rows = _as_rows(dy), _as_rows(x)
         dx = matmul(dz, w.T) if need_dx else None
-        dx = dx.reshape(x.shape) if need_dx and x.ndim != 2 else dx
+        if dx is not None and x.ndim != 2:
+            dx = dx.reshape(x.shape)
         dw, db = matmul(rows.T, dz), column_sums(dz)
     if b is None:
         return dx, dw, db
