@@ -81,7 +81,8 @@ def layer_norm_backward(dy, x, weight=None, *, eps: float = 1e-5):
         numbers, weight = np.array([1.0 / n, eps], x.dtype), np.asarray(weight, x.dtype)
         run_op(
             catalog.op("norm", "layer_norm_backward", NAMES[x.dtype.char]),
-            _workers(x), x.size // n, n=n, dy=slopes.ctypes.data, dy_pitch=pitch, x=rows.ctypes.data, x_pitch=pitch,
+            _workers(x), x.size // n, n=n, dy=slopes.ctypes.data, dy_pitch=pitch,
+            x=rows.ctypes.data, x_pitch=pitch,
             weight=weight.ctypes.data, numbers=numbers.ctypes.data, dx=dx.ctypes.data,
             dx_pitch=pitch, dyh=products.ctypes.data, dyh_pitch=pitch,
         )  # fmt: skip

@@ -97,7 +97,8 @@ def _factors(shape, dtype: np.dtype, p: float, seed) -> np.ndarray:
         workers = team.get_num_threads() if factors.size >= PARALLEL_ELEMENTS else 1
         run_op(
             catalog.op("random", "dropout_mask", NAMES[dtype.char]),
-            workers, 1, m=1, n=factors.size, out=factors.ctypes.data, pitch=0, seed=int(seed) & 0xFFFFFFFF,
+            workers, 1, m=1, n=factors.size, out=factors.ctypes.data, pitch=0,
+            seed=int(seed) & 0xFFFFFFFF,
             layer=int(seed) >> 32 & 0xFFFFFFFF, first_step=0, threshold=ceil(p * 2**24),
             choice=choice.ctypes.data,
         )  # fmt: skip
