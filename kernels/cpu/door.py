@@ -99,6 +99,7 @@ def door(
     def first():
         with _lock:
             if not context[CODE // 8]:
+                team.gate[team.GATE_THREADS // 8] = team.get_num_threads()
                 kernel = prepare(context)
                 definition.code = context[CODE // 8] = address(kernel)
 

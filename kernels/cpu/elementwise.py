@@ -9,21 +9,27 @@ from typing import Any
 
 import numpy as np
 
-from . import catalog
-from .direct import CHUNK, PARALLEL_ELEMENTS
+from . import catalog, team
+from .direct import CHUNK
 from .door import BLOCKS, door, function
 from .jit import Kernel, compiled
 from .pointwise import Pointwise
 
 # The context, from `BLOCKS` on: these words, then a block of `BLOCK` for each dtype.
 FIELDS = (
-    "inputs", "outputs", "scalars", "sums", "in_place", "row", "most", "chunk", "float_type",
+    "inputs", "outputs", "scalars", "sums", "in_place", "row", "float_type",
     "int_type", "as_double", "failed", "make_float", "make_tuple", "names", "slots", "defaults",
     "values", "table", "required", "checked",
-    "no_array", "least", "greatest",
+    "no_array", "least", "greatest", "job", "job_table", "rows", "room",
 )  # fmt: skip
-BLOCK = ("descr", "number", "size", "formula")
+BLOCK = ("descr", "number", "size", "formula", "record")
 DTYPES = ("float32", "float64")
+
+ALONE = 1 << 15
+"""Arrays of fewer elements are not worth a second thread."""
+
+MOST_ELEMENTS = 1 << 22
+"""Elements of the largest arrays that a door takes, holding Python's lock meanwhile."""
 
 
 def elementwise_door(
@@ -41,9 +47,9 @@ def elementwise_door(
 ) -> Any:
     """A built-in function of the arrays and numbers that `spec` takes, and ``out``.
 
-    It answers C- or Fortran-ordered arrays of one shape and dtype, of fewer than
-    `PARALLEL_ELEMENTS` elements, and numbers that are int or float. Everything else goes to
-    `python`, with the same arguments.
+    It answers C- or Fortran-ordered arrays of one shape and dtype, of fewer than `MOST_ELEMENTS`
+    elements, and numbers that are int or float. Everything else goes to `python`, with the same
+    arguments.
 
     Parameters
     ----------
@@ -79,8 +85,9 @@ def elementwise_door(
         keys = [sys.intern(name) for name in (*names, "out")]
         operands = 1 + 2 * (spec.inputs - 1 + spec.outputs + spec.sums)
         count = len(names) + 1
-        # names, arguments, the table of operands, the numbers, and room for the sum of a chunk
-        memory = np.zeros(2 * count + operands + spec.scalars + spec.sums, np.int64)
+        # names, arguments, the table of operands, the numbers, and the sums of chunks
+        sums = MOST_ELEMENTS // CHUNK + 1 if spec.sums else 0
+        memory = np.zeros(2 * count + operands + spec.scalars + sums, np.int64)
         memory[:count] = [id(key) for key in keys]
         table = memory[2 * count :]
         table[0] = table.ctypes.data + 8 * operands
@@ -88,24 +95,36 @@ def elementwise_door(
         values[0, required : spec.scalars] = defaults
         for i, name in enumerate(numbers):
             values[2:, i] = (ranges or {}).get(name, (-np.inf, np.inf))
-        context.kept = keys, memory, values, no_array  # type: ignore[attr-defined]
+        room = max(team.get_num_threads(), 16)
+        rows, job_table = np.zeros((room, 2), np.int64), np.array([[0, 1]])
+        job = team.job_record(job_table, 1)
+        kept = [keys, memory, values, no_array, rows, job_table, job]
+        context.kept = kept  # type: ignore[attr-defined]
         words = {
             "inputs": spec.inputs, "outputs": spec.outputs, "scalars": spec.scalars,
-            "sums": spec.sums, "in_place": in_place, "row": row, "most": PARALLEL_ELEMENTS,
-            "chunk": CHUNK if spec.sums else PARALLEL_ELEMENTS, "float_type": id(float),
+            "sums": spec.sums, "in_place": in_place, "row": row, "float_type": id(float),
             "int_type": id(int), "as_double": function(c.PyFloat_AsDouble),
             "failed": function(c.PyErr_Occurred), "make_float": function(c.PyFloat_FromDouble),
             "make_tuple": function(c.PyTuple_New), "names": memory.ctypes.data,
             "slots": memory[count:].ctypes.data, "table": table.ctypes.data,
             "defaults": values.ctypes.data, "values": values[1:].ctypes.data,
+            "job": job.ctypes.data, "job_table": job_table.ctypes.data,
+            "rows": rows.ctypes.data, "room": room,
             "least": values[2:].ctypes.data, "greatest": values[3:].ctypes.data,
             "required": required, "checked": checked,
             "no_array": id(no_array or other or python),
         }  # fmt: skip
         blocks = []
         formulas = compiled([spec.kernel(dtype) for dtype in DTYPES])
-        for dtype, formula in zip(map(np.dtype, DTYPES), formulas, strict=True):
-            blocks += [id(dtype), dtype.num, dtype.itemsize, formula.address]
+        ops = compiled([catalog.op("rows", "over_rows", dtype) for dtype in DTYPES])
+        for dtype, formula, op in zip(map(np.dtype, DTYPES), formulas, ops, strict=True):
+            places = {
+                "rows": rows.ctypes.data, "formula": formula.address, "operands": table.ctypes.data
+            }  # fmt: skip
+            fields = [places.get(name, 0) for name in op.parameters[3:]]
+            record = np.array([op.address, *fields], np.int64)
+            kept.append(record)
+            blocks += [id(dtype), dtype.num, dtype.itemsize, formula.address, record.ctypes.data]
         context[BLOCKS // 8 :] = [*(words[name] for name in FIELDS), *blocks]
         return catalog.door("elementwise", "elementwise")
 

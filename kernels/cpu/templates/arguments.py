@@ -1,12 +1,17 @@
-"""How built-in functions read their arguments; shared by their templates."""
+"""How built-in functions read their arguments and share their work; used by their templates."""
 
 from numba.extending import register_jitable
 
-from .. import door
-from ..simd import half_word, put_word, word
+from .. import door, team
+from ..simd import ask, call, half_word, put_word, word
 
 TYPE, NDIM, SHAPE, DESCR = door.TYPE, door.NDIM, door.SHAPE, door.DESCR
 TUPLE_SIZE, TUPLE_ITEMS = door.TUPLE_SIZE, door.TUPLE_ITEMS
+TEAM, WAKE, HELD, VECTORCALL = door.TEAM, door.WAKE, door.HELD, door.VECTORCALL
+GATE_MAILBOX, GATE_RUN, GATE_LAUNCH = team.GATE_MAILBOX, team.GATE_RUN, team.GATE_LAUNCH
+GATE_STARTED, GATE_JOB, WORKERS = team.GATE_STARTED, team.GATE_JOB, team.WORKERS
+PARKED, WORKER_BYTES = team.WORKER + team.PARKED, team.WORKER_BYTES
+POSTED, BUSY = team.POSTED, team.BUSY
 
 
 @register_jitable
@@ -56,3 +61,43 @@ def elements(x):
     for i in range(half_word(x + NDIM)):
         size *= word(word(x + SHAPE) + 8 * i)
     return size
+
+
+@register_jitable
+def are_awake(gate, workers):
+    """Whether so many threads have been started, in this process, and look for work."""
+    # No team has been made, or not in this process, while `started` is 0.
+    if not 0 < workers <= word(gate + GATE_STARTED):
+        return False
+    for w in range(1, workers):
+        if word(word(gate + GATE_MAILBOX) + PARKED + w * WORKER_BYTES) != 0:
+            return False
+    return True
+
+
+@register_jitable
+def launch(context, job):
+    """Run a job; False if another thread of Python has the team.
+
+    Somebody may just have fallen asleep. To wake him, others get Python's lock meanwhile: the door
+    is held, and sends them to its function in Python.
+    """
+    gate = word(context + TEAM)
+    mailbox = word(gate + GATE_MAILBOX)
+    state = ask(word(gate + GATE_LAUNCH), mailbox, word(gate + GATE_RUN), job)
+    if state == POSTED:
+        put_word(context + HELD, 1)
+        put_word(gate + GATE_JOB, job)
+        ask(word(context + VECTORCALL), word(context + WAKE), 0, 0, 0)
+        put_word(context + HELD, 0)
+    return state != BUSY
+
+
+@register_jitable
+def share(context, job, table, record, workers):
+    """Run the op at `record` by so many workers, through the job whose op table is `table`."""
+    put_word(table, record)
+    put_word(job + WORKERS, workers)
+    if not launch(context, job):
+        for w in range(workers):
+            call(word(record), record + 8, 0, w, workers)

@@ -9,6 +9,7 @@ from inspect import signature
 from .. import door, predictor, team
 from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD
 from ..simd import ask, call, half_word, put_word, word
+from .arguments import are_awake, launch, share
 from .matmul import matmul as _matmul
 from .matmul import row
 
@@ -18,7 +19,7 @@ OUTPUT = door.ALIGNED | door.WRITEABLE | door.C_ORDER
 TUPLE_SIZE, TUPLE_ITEMS = door.TUPLE_SIZE, door.TUPLE_ITEMS
 ARRAY_TYPE, OUT, NONE, BLOCKS = door.ARRAY_TYPE, door.OUT, door.NONE, door.BLOCKS
 NEW, VECTORCALL, INCREF, PYTHON = door.NEW, door.VECTORCALL, door.INCREF, door.PYTHON
-TEAM, WAKE, HELD, DECREF, OTHER = door.TEAM, door.WAKE, door.HELD, door.DECREF, door.OTHER
+TEAM, HELD, DECREF, OTHER = door.TEAM, door.HELD, door.DECREF, door.OTHER
 
 BLOCK = 8 * len(FIELDS)
 
@@ -45,11 +46,7 @@ def matmul(s):
     rows_wide, most_at, narrow_most_at = at["rows_wide"], at["most"], at["narrow_most"]
     rows_of_at, panels_of_at, scratch_at = at["rows_of"], at["panels_of"], at["scratch_size"]
     job_at, table_at, room_at = at["job"], at["table"], at["room"]
-    mailbox_at, run_at, launch_at = team.GATE_MAILBOX, team.GATE_RUN, team.GATE_LAUNCH
-    threads_at, started_at = team.GATE_THREADS, team.GATE_STARTED
-    parked_at, worker_bytes = team.WORKER + team.PARKED, team.WORKER_BYTES
-    workers_at, gate_job_at = team.WORKERS, team.GATE_JOB
-    posted, busy = team.POSTED, team.BUSY
+    threads_at = team.GATE_THREADS
 
     def kernel(self, args, nargs, kwnames) -> int:
         context = word(self + DATA)
@@ -114,12 +111,7 @@ def matmul(s):
             gate = word(context + TEAM)
             if m * n * k > ONE_THREAD:
                 workers = word(gate + threads_at)
-                mailbox = word(gate + mailbox_at)
-                # No team has been made, or not in this process, while `started` is 0.
-                fits = 0 < workers <= word(gate + started_at)
-                fits = fits and workers <= word(block + room_at)
-                for w in range(1, workers if fits else 1):
-                    fits = fits and word(mailbox + parked_at + w * worker_bytes) == 0
+                fits = workers <= word(block + room_at) and are_awake(gate, workers)
         if fits:
             by_panels = as_row or workers == 1 or (
                 panels >= workers
@@ -212,19 +204,7 @@ def matmul(s):
         if workers == 1:
             call(word(record), record + 8, 0, 0, 1)
         else:
-            job = word(block + job_at)
-            put_word(word(block + table_at), record)
-            put_word(job + workers_at, workers)
-            state = ask(word(gate + launch_at), mailbox, word(gate + run_at), job)
-            if state == posted:
-                # Somebody fell asleep just now; to wake him, others get Python's lock meanwhile.
-                put_word(context + HELD, 1)
-                put_word(gate + gate_job_at, job)
-                ask(word(context + VECTORCALL), word(context + WAKE), 0, 0, 0)
-                put_word(context + HELD, 0)
-            elif state == busy:
-                for w in range(workers):
-                    call(word(record), record + 8, 0, w, workers)
+            share(context, word(block + job_at), word(block + table_at), record, workers)
         return out
 
     return kernel
@@ -238,10 +218,7 @@ def predict(s):
     at = _places(ENTRY_FIELDS)
     rows_at, job_at, workers_at, x_at, out_at = (at[name] for name in ENTRY_FIELDS)
     entry_bytes = 8 * len(ENTRY_FIELDS)
-    mailbox_at, run_at, launch_at = team.GATE_MAILBOX, team.GATE_RUN, team.GATE_LAUNCH
-    threads_at, started_at, gate_job_at = team.GATE_THREADS, team.GATE_STARTED, team.GATE_JOB
-    parked_at, worker_bytes = team.WORKER + team.PARKED, team.WORKER_BYTES
-    posted, busy = team.POSTED, team.BUSY
+    mailbox_at, run_at, threads_at = team.GATE_MAILBOX, team.GATE_RUN, team.GATE_THREADS
     input_flags = ALIGNED | door.C_ORDER
 
     def kernel(self, args, nargs, kwnames) -> int:
@@ -268,9 +245,7 @@ def predict(s):
             fits = entry != 0
         if fits:
             workers = word(entry + workers_at)
-            fits = workers <= word(gate + threads_at) and workers <= word(gate + started_at)
-            for w in range(1, workers if fits else 1):
-                fits = fits and word(mailbox + parked_at + w * worker_bytes) == 0
+            fits = workers <= word(gate + threads_at) and are_awake(gate, workers)
         if fits:
             shape = word(fields + shape_at)
             put_word(shape, rows)
@@ -286,13 +261,7 @@ def predict(s):
             if workers == 1:
                 call(word(gate + run_at), mailbox, job, 0)
                 return out
-            state = ask(word(gate + launch_at), mailbox, word(gate + run_at), job)
-            if state == posted:
-                put_word(context + HELD, 1)
-                put_word(gate + gate_job_at, job)
-                ask(word(context + VECTORCALL), word(context + WAKE), 0, 0, 0)
-                put_word(context + HELD, 0)
-            if state != busy:
+            if launch(context, job):
                 return out
             ask(word(context + DECREF), out)
         return ask(word(context + VECTORCALL), word(context + PYTHON), args, nargs, kwnames)

@@ -1,9 +1,10 @@
 """What a built-in function of plain arrays does between Python's call and its formula's kernel."""
 
-from .. import door
-from ..elementwise import BLOCK, FIELDS
+from .. import door, team
+from ..direct import CHUNK, PARALLEL_ELEMENTS
+from ..elementwise import ALONE, BLOCK, FIELDS, MOST_ELEMENTS
 from ..simd import ask, ask_real, ask_with_real, call, half_word, put_real, put_word, real_at, word
-from .arguments import elements, is_like, parse
+from .arguments import are_awake, elements, is_like, parse, share
 
 TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = (
     door.TYPE, door.DATA, door.NDIM, door.SHAPE, door.DESCR, door.FLAGS,
@@ -12,7 +13,8 @@ ALIGNED, WRITEABLE, C_ORDER, F_ORDER = door.ALIGNED, door.WRITEABLE, door.C_ORDE
 TUPLE_ITEMS, FLOAT_VALUE = door.TUPLE_ITEMS, door.FLOAT_VALUE
 ARRAY_TYPE, NONE, BLOCKS, NEW = door.ARRAY_TYPE, door.NONE, door.BLOCKS, door.NEW
 VECTORCALL, INCREF, DECREF = door.VECTORCALL, door.INCREF, door.DECREF
-PYTHON, OTHER = door.PYTHON, door.OTHER
+PYTHON, OTHER, TEAM, HELD = door.PYTHON, door.OTHER, door.TEAM, door.HELD
+GATE_THREADS = team.GATE_THREADS
 
 MOST = {"float32": 3e38, "float64": 1.7e308}
 """Larger numbers may round to infinity, which NumPy warns of."""
@@ -25,8 +27,9 @@ def elementwise(s):
     """``f(*arrays, *numbers, out=None)``; see `cpu.elementwise.elementwise_door`."""
     at = {name: 8 * i for i, name in enumerate(FIELDS)}
     at_inputs, at_outputs, at_scalars = at["inputs"], at["outputs"], at["scalars"]
-    at_sums, at_in_place, at_row, at_most = at["sums"], at["in_place"], at["row"], at["most"]
-    at_chunk, at_float, at_int = at["chunk"], at["float_type"], at["int_type"]
+    at_sums, at_in_place, at_row = at["sums"], at["in_place"], at["row"]
+    at_float, at_int, at_job = at["float_type"], at["int_type"], at["job"]
+    at_job_table, at_rows, at_room = at["job_table"], at["rows"], at["room"]
     as_double, at_failed, at_make_float = at["as_double"], at["failed"], at["make_float"]
     at_make_tuple, at_names, at_slots = at["make_tuple"], at["names"], at["slots"]
     at_defaults, at_values, at_table = at["defaults"], at["values"], at["table"]
@@ -35,7 +38,7 @@ def elementwise(s):
     first_block, block_bytes = 8 * len(FIELDS), 8 * len(BLOCK)
     at = {name: 8 * i for i, name in enumerate(BLOCK)}
     at_descr, at_number, at_size = at["descr"], at["number"], at["size"]
-    at_formula = at["formula"]
+    at_formula, at_record = at["formula"], at["record"]
     put_single, put_double = put_real["float32"], put_real["float64"]
     single_at, double_at = real_at["float32"], real_at["float64"]
     most_single, most_double = MOST["float32"], MOST["float64"]
@@ -49,7 +52,7 @@ def elementwise(s):
         checked = word(fields + at_checked)
         array_type, none = word(context + ARRAY_TYPE), word(context + NONE)
         slots, total = word(fields + at_slots), inputs + scalars + 1
-        fits = parse(
+        fits = word(context + HELD) == 0 and parse(
             args, nargs, kwnames, word(fields + at_names), slots, total,
             inputs + word(fields + at_required),
         )  # fmt: skip
@@ -118,7 +121,16 @@ def elementwise(s):
             fits = fits and double_at(word(fields + at_least) + 8 * i) <= value
             fits = fits and value <= double_at(word(fields + at_greatest) + 8 * i)
             put_double(values + 8 * i, value)
-        if not fits or size >= word(fields + at_most):
+        gate, workers = word(context + TEAM), 1
+        large = size >= MOST_ELEMENTS
+        if size >= ALONE:
+            workers = word(gate + GATE_THREADS)
+            if workers != 1 and not (
+                workers <= word(fields + at_room) and are_awake(gate, workers)
+            ):  # fmt: skip
+                large = large or size >= PARALLEL_ELEMENTS
+                workers = 1
+        if not fits or large:
             otherwise = word(context + (PYTHON if fits else OTHER))
             if nargs > 0 and word(word(args) + TYPE) != array_type:
                 otherwise = word(fields + at_no_array)
@@ -142,28 +154,46 @@ def elementwise(s):
             else:
                 put_single(numbers + 4 * i, double_at(values + 8 * i))
         sum_at = numbers + 8 * scalars
-        added = 0.0
-        rows, chunk = size // columns, columns if row else word(fields + at_chunk)
-        for start in range(0, columns, chunk):
-            place = table + 8
-            for a in range(1, inputs):
-                put_word(place, word(word(slots + 8 * a) + DATA) + start * item)
-                put_word(place + 8, 0 if row and a == inputs - 1 else columns * item)
-                place += 16
-            for i in range(outputs):
-                target = word(slots + 8 * (1 + i)) if in_place else out
-                put_word(place, word(target + DATA) + start * item)
-                put_word(place + 8, columns * item)
-                place += 16
-            if sums:
-                put_word(place, sum_at)
-                put_word(place + 8, 0)
-            call(
-                word(block + at_formula), table, 0, rows, 0, min(chunk, columns - start),
-                word(x + DATA) + start * item, columns * item,
+        formula = word(block + at_formula)
+        # rows of CHUNK elements, so that sums do not depend on the number of workers
+        width = columns if row else CHUNK
+        rows, pitch, place = size // width, width * item, table + 8
+        for a in range(1, inputs):
+            put_word(place, word(word(slots + 8 * a) + DATA))
+            put_word(place + 8, 0 if row and a == inputs - 1 else pitch)
+            place += 16
+        for i in range(outputs):
+            put_word(place, word((word(slots + 8 * (1 + i)) if in_place else out) + DATA))
+            put_word(place + 8, pitch)
+            place += 16
+        if sums:
+            put_word(place, sum_at)
+            put_word(place + 8, item)
+        source = word(x + DATA)
+        if workers > 1:
+            record = word(block + at_record)
+            for w in range(workers):
+                put_word(word(fields + at_rows) + 16 * w, rows * w // workers)
+                put_word(word(fields + at_rows) + 16 * w + 8, rows * (w + 1) // workers)
+            put_word(record + 16, width)
+            put_word(record + 24, source)
+            put_word(record + 32, pitch)
+            share(
+                context, word(fields + at_job), word(fields + at_job_table), record, workers
             )  # fmt: skip
-            if sums:
-                added += double_at(sum_at) if item == 8 else single_at(sum_at)
+        elif rows and (row or sums):
+            call(formula, table, 0, rows, 0, width, source, pitch)
+        else:
+            rows = 0
+        if size > rows * width:
+            call(
+                formula, table, rows, 1, 0, size - rows * width, source + rows * pitch, pitch
+            )  # fmt: skip
+            rows += 1
+        added = 0.0
+        for i in range(rows if sums else 0):
+            at_sum = sum_at + i * item
+            added += double_at(at_sum) if item == 8 else single_at(at_sum)
         if in_place:
             ask(word(context + INCREF), none)
             return none
