@@ -46,7 +46,7 @@ def run_op(kernel: Kernel, workers: int, rows: int, **fields: int) -> None:
 @cache
 def _pointwise(spec: Pointwise, dtype: str):
     """The kernel's address, and the same to be called from Python."""
-    address = compiled([spec.kernel(dtype)])[0].address
+    address = compiled([spec.kernel(dtype, align=True)])[0].address
     return address, ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(address)
 
 

@@ -115,7 +115,7 @@ def elementwise_door(
             "no_array": id(no_array or other or python),
         }  # fmt: skip
         blocks = []
-        formulas = compiled([spec.kernel(dtype) for dtype in DTYPES])
+        formulas = compiled([spec.kernel(dtype, align=True) for dtype in DTYPES])
         ops = compiled([catalog.op("rows", "over_rows", dtype) for dtype in DTYPES])
         for dtype, formula, op in zip(map(np.dtype, DTYPES), formulas, ops, strict=True):
             places = {

@@ -145,6 +145,41 @@ class Lanes(Symbol):
         arguments = [self.value, *(self._lift(o, self.element) for o in others)]
         return self.new(self.builder.call(function, arguments))
 
+    # -- what AVX-512 has for whole vectors of floats ---------------------------------------------
+
+    @property
+    def has_avx512(self) -> bool:
+        """Whether this is a whole register of AVX-512, so that `scalef` and the like apply."""
+        return self.isa.name == "avx512" and self.count * self.bits == 512
+
+    def _avx512(self, name: str, arguments, *, rounding: bool = True) -> Lanes:
+        """An intrinsic of (arguments, vector to keep, mask, rounding mode), unmasked."""
+        vector, mask = self.value.type, ir.IntType(self.count)
+        suffix = "ps" if self.bits == 32 else "pd"
+        values = [*arguments, ir.Constant(vector, [0.0] * self.count), mask(-1)]
+        values += [I32(4)] if rounding else []  # the current mode
+        function = intrinsic(
+            self.builder.module, f"llvm.x86.avx512.{name}.{suffix}.512", vector,
+            *(value.type for value in values),
+        )  # fmt: skip
+        return self.new(self.builder.call(function, values))
+
+    def scalef(self, power) -> Lanes:
+        """Times ``2**power``, rounded once; infinite and nan as they should be."""
+        return self._avx512("mask.scalef", [self.value, self._lift(power, self.real)])
+
+    def exponent(self) -> Lanes:
+        """The exponent of a number of [1, 2) times a power of two: -inf of 0, inf of inf."""
+        return self._avx512("mask.getexp", [self.value])
+
+    def mantissa(self) -> Lanes:
+        """That number of [1, 2): 1 of 0 and inf, nan of negative numbers."""
+        return self._avx512("mask.getmant", [self.value, I32(0b1000)])
+
+    def reciprocal(self) -> Lanes:
+        """``1 / self`` to 14 bits."""
+        return self._avx512("rcp14", [self.value], rounding=False)
+
     # -- the vocabulary ---------------------------------------------------------------------------
 
     def emit(self, word: str, *operands: Any) -> Any:
@@ -233,7 +268,8 @@ class Lanes(Symbol):
     def _fast_sqrt(self, a):
         if not self._has_approximations:
             return a.call("llvm.sqrt")
-        y = self._approximate("rsqrt14", self._maximum(a, 1e-37))
+        bounded = self._maximum(a, 1e-37)
+        y = bounded._avx512("rsqrt14", [bounded.value], rounding=False)
         s = a * y
         return self._fma(self._fma(-s, s, a), y * 0.5, s)
 
@@ -241,18 +277,10 @@ class Lanes(Symbol):
         a, b = self._lift_floats(a, b)
         if not self._has_approximations or self.isa.fast_division:
             return a / b
-        r = self._approximate("rcp14", b)
+        r = b.reciprocal()
         q = a * r
         return self._fma(self._fma(-b, q, a), r, q)
 
     @property
     def _has_approximations(self) -> bool:
-        return self.isa.name == "avx512" and self.bits == 32 and self.count == 16
-
-    def _approximate(self, name: str, a: Lanes) -> Lanes:
-        vector, mask = a.value.type, ir.IntType(16)
-        function = intrinsic(
-            self.builder.module, f"llvm.x86.avx512.{name}.ps.512", vector, vector, vector, mask
-        )
-        zero = ir.Constant(vector, [0.0] * 16)
-        return a.new(self.builder.call(function, [a.value, zero, mask(-1)]))
+        return self.has_avx512 and self.bits == 32

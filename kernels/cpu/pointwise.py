@@ -40,17 +40,21 @@ class Pointwise:
     scalars: int = 0
     sums: int = 0
 
-    def kernel(self, dtype: str) -> Kernel:
+    def kernel(self, dtype: str, *, align: bool = False) -> Kernel:
         """The function ``(operands, row, rows, column, columns, first, first_stride)``.
 
         It works on the block of `rows` x `columns` elements at (`row`, `column`). The first input
         is the block at address `first`; where the others start, and their row strides, is in the
         table that `operands` makes. A row stride of 0 repeats one row.
+
+        With `align`, for long rows from anywhere, whole vectors of the first output are written to
+        addresses that are multiples of a vector; sums are taken in one order and not aligned.
         """
-        counts = f"{self.inputs} {self.scalars} {self.outputs} {self.sums}"
+        align = align and bool(self.outputs) and not self.sums
+        counts = f"{self.inputs} {self.scalars} {self.outputs} {self.sums} {align}"
         name = f"pointwise {self.name} {dtype} {counts}"
         source = text(self.formula, self.inputs + self.scalars)
-        return Kernel(name, lambda isa: _module(self, dtype, isa), source)
+        return Kernel(name, lambda isa: _module(self, dtype, isa, align), source)
 
 
 def operands(*matrices: tuple[int, int], scalars: int = 0) -> np.ndarray:
@@ -66,7 +70,7 @@ def operands(*matrices: tuple[int, int], scalars: int = 0) -> np.ndarray:
     return np.array([scalars, *(n for pair in matrices for n in pair)], np.int64)
 
 
-def _module(spec: Pointwise, dtype: str, isa: ISA) -> ir.Module:
+def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool) -> ir.Module:
     module = ir.Module(ENTRY)
     function = ir.Function(module, ir.FunctionType(VOID, [I64] * 7), ENTRY)
     function.attributes.add("nounwind")
@@ -89,9 +93,16 @@ def _module(spec: Pointwise, dtype: str, isa: ISA) -> ir.Module:
         starts.append(bd.inttoptr(start, PTR))
         strides.append(stride)
     matrices = spec.inputs + spec.outputs
-    whole = bd.and_(columns, I64(-memory.lanes))
-    tail = memory.mask(bd.and_(columns, I64(memory.lanes - 1)))
-    has_tail = bd.icmp_signed("!=", whole, columns)
+    head = I64(0)
+    if align and not spec.sums:
+        # the elements before the first whole vector of the output, of all rows alike
+        missing = bd.neg(bd.ptrtoint(starts[spec.inputs], I64))
+        missing = bd.udiv(bd.and_(missing, I64(memory.bytes - 1)), I64(memory.size))
+        head = bd.select(bd.icmp_signed("<", missing, columns), missing, columns)
+    rest = bd.sub(columns, head)
+    whole = bd.and_(rest, I64(-memory.lanes))
+    tail = memory.mask(bd.and_(rest, I64(memory.lanes - 1)))
+    has_tail = bd.icmp_signed("!=", whole, rest)
 
     def vector(pointers, offset, sums, mask):
         at = [bd.gep(p, [offset]) for p in pointers[:matrices]]
@@ -109,6 +120,12 @@ def _module(spec: Pointwise, dtype: str, isa: ISA) -> ir.Module:
 
     def one_row(i, pointers):
         zeros = [memory.zero] * spec.sums
+        row_starts = pointers
+        if align:
+            with bd.if_then(bd.icmp_signed(">", head, I64(0))):
+                vector(pointers, I64(0), [], memory.mask(head))
+            skipped = bd.mul(head, I64(memory.size))
+            pointers = [bd.gep(p, [skipped]) for p in pointers]
 
         def body(j, sums):
             return vector(pointers, bd.mul(j, I64(memory.size)), sums, None)
@@ -124,7 +141,7 @@ def _module(spec: Pointwise, dtype: str, isa: ISA) -> ir.Module:
             total.add_incoming(m, inside)
             sums_row = _fold(Lanes(bd, total, memory.real, isa))
             bd.store(sums_row, bd.bitcast(pointer, memory.real.as_pointer()))
-        return [bd.gep(p, [s]) for p, s in zip(pointers, strides, strict=True)]
+        return [bd.gep(p, [s]) for p, s in zip(row_starts, strides, strict=True)]
 
     loop(bd, rows, 1, starts, one_row)
     bd.ret_void()

@@ -161,7 +161,7 @@ def _gelu_derivative(x):
 
 
 _activation(
-    "gelu", lambda x: x * normal_cdf(x), _gelu_derivative, saves="x", max_ulp=5,
+    "gelu", lambda x: x * normal_cdf(x), _gelu_derivative, saves="x", max_ulp=8,
     about="``x Phi(x)``, Phi the normal distribution function (Hendrycks & Gimpel 2016)",
     choice=("approximate", "none"),
 )  # fmt: skip

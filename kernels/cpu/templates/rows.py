@@ -3,6 +3,8 @@
 Each worker has the rows that `rows`, a table of spans, gives it.
 """
 
+from numba.extending import register_jitable
+
 from ..simd import Simd, call, prefetch, put_word, span, word
 
 
@@ -94,49 +96,88 @@ def scatter(s: Simd):
 SOFTMAX, LOG_SOFTMAX, LOGSUMEXP = "softmax", "log_softmax", "logsumexp"
 
 
-def softmax(s: Simd, kind: str = SOFTMAX):
-    """``exp(x - max) / sum``, its logarithm, or the sum's: row by row; y may be x."""
-    from ...vocabulary import abs, exp, log, maximum, where
+def _loops(s: Simd):
+    """Loops over a row that every softmax has: largest element, sum of exponentials, scaling."""
+    from ...vocabulary import exp, maximum
 
     lanes, size = s.lanes, s.size
-    load_first, store_first, first = s.load_first, s.store_first, s.first
+    load, store, load_first, store_first = s.load, s.store, s.load_first, s.store_first
     largest, total, start, zero = s.max, s.sum, s.constant(float("-inf")), s.constant(0.0)
-    greater = s.formula(maximum, 2)
+    greater, keep, first = s.formula(maximum, 2), s.where_first, s.first
+    power = s.formula(lambda x, top: exp(x - top), 2)
+    add, multiply = s.formula(lambda a, b: a + b, 2), s.formula(lambda a, b: a * b, 2)
+
+    @register_jitable
+    def row_max(row, n):
+        whole = n - n % lanes
+        top = start()
+        for j in range(0, whole, lanes):
+            top = greater(load(row + j * size), top)
+        if whole < n:
+            rest = keep(load_first(row + whole * size, n - whole), n - whole, start())
+            top = greater(rest, top)
+        return largest(top)
+
+    @register_jitable
+    def exponentials(row, out, n, top):
+        """Their sum; they are stored unless `out` is 0."""
+        whole = n - n % lanes
+        mass = zero()
+        for j in range(0, whole, lanes):
+            e = power(load(row + j * size), top)
+            mass = add(mass, e)
+            if out:
+                store(out + j * size, e)
+        if whole < n:
+            e = first(power(load_first(row + whole * size, n - whole), top), n - whole)
+            mass = add(mass, e)
+            if out:
+                store_first(out + whole * size, e, n - whole)
+        return total(mass)
+
+    @register_jitable
+    def scale_row(out, n, factor):
+        whole = n - n % lanes
+        for j in range(0, whole, lanes):
+            store(out + j * size, multiply(load(out + j * size), factor))
+        if whole < n:
+            e = multiply(load_first(out + whole * size, n - whole), factor)
+            store_first(out + whole * size, e, n - whole)
+
+    return row_max, exponentials, scale_row
+
+
+def softmax(s: Simd, kind: str = SOFTMAX):
+    """``exp(x - max) / sum``, its logarithm, or the sum's: row by row; y may be x."""
+    from ...vocabulary import abs, log, where
+
+    lanes, size = s.lanes, s.size
+    load_first, store_first = s.load_first, s.store_first
     # where the largest is infinite, what remains of the others is known without it
     finite = s.formula(lambda top: where(abs(top) < float("inf"), top, 0.0), 1)
-    power = s.formula(lambda x, top: exp(x - top), 2)
-    add, divide = s.formula(lambda a, b: a + b, 2), s.formula(lambda a, b: a / b, 2)
+    inverse = s.formula(lambda mass: 1.0 / mass, 1)
     entropy = s.formula(lambda mass, top: log(mass) + top, 2)
-    logarithm = s.formula(lambda x, top, mass: (x - top) - log(mass), 3)
-    keep = s.where_first
+    logarithm = s.formula(lambda mass: log(mass), 1)
+    subtract = s.formula(lambda x, top, level: (x - top) - level, 3)
+    row_max, exponentials, scale_row = _loops(s)
     log_kind, sum_kind = kind == LOG_SOFTMAX, kind == LOGSUMEXP
 
     def kernel(step, worker, workers, rows, n, x, x_pitch, y, y_pitch):
         begin, stop = span(rows, worker)
         for i in range(begin, stop):
             row, out = x + i * x_pitch, y + i * y_pitch
-            top = start()
-            for j in range(0, n, lanes):
-                top = greater(top, keep(load_first(row + j * size, n - j), n - j, start()))
-            top = largest(top)
-            if log_kind or sum_kind:
-                top = finite(top)
-            mass = zero()
-            for j in range(0, n, lanes):
-                e = first(power(load_first(row + j * size, n - j), top), n - j)
-                mass = add(mass, e)
-                if not log_kind and not sum_kind:
-                    store_first(out + j * size, e, n - j)
-            mass = total(mass)
+            top = row_max(row, n)
             if sum_kind:
-                store_first(out, entropy(mass, top), 1)
-            else:
+                top = finite(top)
+                store_first(out, entropy(exponentials(row, 0, n, top), top), 1)
+            elif log_kind:
+                top = finite(top)
+                level = logarithm(exponentials(row, 0, n, top))
                 for j in range(0, n, lanes):
-                    if log_kind:
-                        e = logarithm(load_first(row + j * size, n - j), top, mass)
-                    else:
-                        e = divide(load_first(out + j * size, n - j), mass)
-                    store_first(out + j * size, e, n - j)
+                    value = subtract(load_first(row + j * size, n - j), top, level)
+                    store_first(out + j * size, value, n - j)
+            else:
+                scale_row(out, n, inverse(exponentials(row, out, n, top)))
 
     return kernel
 
@@ -216,13 +257,12 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool):
     Also whether the largest logit is the label's. The row's loss is ``log(sum(exp(z - max))) + max
     - z[label]``, so that nothing overflows and no probability is rounded to 0.
     """
-    from ...vocabulary import exp, log, maximum
+    from ...vocabulary import log, maximum
 
     lanes, size = s.lanes, s.size
-    load_first, store_first, first = s.load_first, s.store_first, s.first
+    load_first, store_first = s.load_first, s.store_first
     largest, total, start, zero = s.max, s.sum, s.constant(float("-inf")), s.constant(0.0)
     greater = s.formula(maximum, 2)
-    power = s.formula(lambda z, top: exp(z - top), 2)
     add = s.formula(lambda a, b: a + b, 2)
     subtract = s.formula(lambda a, b: a - b, 2)
     multiply = s.formula(lambda a, b: a * b, 2)
@@ -231,6 +271,7 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool):
     entropy = s.formula(lambda mass, top: log(mass) + top, 2)
     one, unless_zero = s.constant(1.0), s.formula(_unless_zero, 2)
     keep, broadcast, first_equal = s.where_first, s.broadcast, s.first_equal
+    row_max, exponentials, scale_row = _loops(s)
 
     def kernel(
         step, worker, workers, rows, z, z_pitch, n, labels, targets, targets_pitch, dz, dz_pitch,
@@ -240,32 +281,21 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool):
         for i in range(begin, stop):
             scale = scales + i * scale_step
             row, out = z + i * z_pitch, dz + i * dz_pitch
-            top = start()
-            for j in range(0, n, lanes):
-                top = greater(top, keep(load_first(row + j * size, n - j), n - j, start()))
-            top = largest(top)
-            mass = zero()
+            top = row_max(row, n)
             guess = n
-            for j in range(0, n, lanes):
-                logits = load_first(row + j * size, n - j)
-                if guess == n:
-                    at = first_equal(keep(logits, n - j, start()), top)
-                    if at < lanes:
-                        guess = j + at
-                e = first(power(logits, top), n - j)
-                mass = add(mass, e)
-                if gradient:
-                    store_first(out + j * size, e, n - j)
-            mass = total(mass)
+            j = 0
+            while guess == n and j < n:
+                at = first_equal(keep(load_first(row + j * size, n - j), n - j, start()), top)
+                if at < lanes:
+                    guess = j + at
+                j += lanes
+            mass = exponentials(row, out if gradient else 0, n, top)
             level = entropy(mass, top)
             if sparse:
                 label = word(labels + 8 * i)
                 loss = subtract(level, broadcast(row + label * size))
                 if gradient:
-                    factor = share(broadcast(scale), mass)
-                    for j in range(0, n, lanes):
-                        e = multiply(load_first(out + j * size, n - j), factor)
-                        store_first(out + j * size, e, n - j)
+                    scale_row(out, n, share(broadcast(scale), mass))
                     e = subtract(broadcast(out + label * size), broadcast(scale))
                     store_first(out + label * size, e, 1)
             else:
