@@ -17,7 +17,7 @@ from .jit import Kernel, compiled
 
 # The context of either door, from `BLOCKS` on: its words, then a block for each dtype.
 ROW_FIELDS = (
-    "inputs", "whole", "most", "int_type", "as_long", "failed", "names", "slots",
+    "inputs", "whole", "most", "most_rows", "int_type", "as_long", "failed", "names", "slots",
 )  # fmt: skip
 ENTROPY_FIELDS = (
     "value", "gradient", "most", "most_rows", "float_type", "make_float", "make_tuple",
@@ -30,14 +30,14 @@ MOST_ROWS = 1 << 13
 
 
 def row_door(
-    op: str, kind: str, python: Callable, arrays: Sequence[str], *, whole: bool = True
+    op: tuple, python: Callable, arrays: Sequence[str], *, whole: bool = True
 ) -> Any:
     """``f(*arrays, axis=-1, out=None)`` over the last axis of arrays of one shape in C order.
 
     Parameters
     ----------
-    op, kind : str
-        What runs: see `templates.rows`.
+    op : tuple
+        Name and options of what runs: see `templates.rows`.
     whole : bool
         Whether the answer has the arrays' shape, or loses the last axis.
     """
@@ -46,11 +46,15 @@ def row_door(
     def prepare(context: np.ndarray) -> Kernel:
         c = ctypes.pythonapi
         words = {
-            "inputs": len(arrays), "whole": whole, "most": PARALLEL_ELEMENTS, "int_type": id(int),
+            "inputs": len(arrays), "whole": whole, "most": PARALLEL_ELEMENTS,
+            "most_rows": MOST_ROWS, "int_type": id(int),
             "as_long": function(c.PyLong_AsLong), "failed": function(c.PyErr_Occurred),
         }  # fmt: skip
-        ops = [catalog.op("rows", op, dtype, kind) for dtype in DTYPES]
-        _fill(context, ROW_FIELDS, words, names, ops, {})
+        name, *options = op
+        ops = [catalog.op("rows", name, dtype, *options) for dtype in DTYPES]
+        room = np.zeros((2, MOST_ROWS + 64))
+        fixed = {"tops": room.ctypes.data, "levels": room[1:].ctypes.data}
+        _fill(context, ROW_FIELDS, words, names, ops, fixed, room)
         return catalog.door("row_functions", "rows")
 
     size = len(ROW_FIELDS) + len(DTYPES) * len(ROW_BLOCK)
@@ -79,10 +83,10 @@ def entropy_door(python: Callable, *, value: bool, gradient: bool) -> Any:
             "label_types": types.ctypes.data,
         }  # fmt: skip
         fixed = {
-            "values": values.ctypes.data, "hits": values[1:].ctypes.data,
+            "values": values.ctypes.data, "levels": values[1:].ctypes.data,
             "scales": scale.ctypes.data, "labels": labels.ctypes.data,
         }  # fmt: skip
-        ops = [catalog.op("rows", "cross_entropy", dtype, True, gradient) for dtype in DTYPES]
+        ops = [catalog.op("rows", "cross_entropy", dtype, True, gradient, False) for dtype in DTYPES]
         _fill(context, ENTROPY_FIELDS, words, names, ops, fixed, values, scale, labels, types)
         return catalog.door("row_functions", "entropy")
 

@@ -114,7 +114,7 @@ class CrossEntropy:
         classes = pred.shape[-1]
         logits = contiguous(pred)
         rows, item = pred.size // classes, pred.itemsize
-        losses, hits = np.empty((2, rows), pred.dtype)
+        losses, levels = np.empty((2, rows), pred.dtype)
         slopes = np.empty(pred.shape, pred.dtype) if gradient else None
         scales = np.full(1, share, pred.dtype)
         if row_weight is not None:
@@ -124,13 +124,13 @@ class CrossEntropy:
             workers = team.get_num_threads() if pred.size >= PARALLEL_ELEMENTS else 1
             dtype, sparse = NAMES[pred.dtype.char], labels is not None
             run_op(
-                catalog.op("rows", "cross_entropy", dtype, sparse, gradient),
+                catalog.op("rows", "cross_entropy", dtype, sparse, gradient, False),
                 workers, rows, z=logits.ctypes.data, z_pitch=pitch, n=classes,
                 labels=labels.ctypes.data if labels is not None else 0,
                 targets=soft.ctypes.data if soft is not None else 0, targets_pitch=pitch,
                 dz=slopes.ctypes.data if slopes is not None else 0, dz_pitch=pitch,
                 scales=scales.ctypes.data, scale_step=item if row_weight is not None else 0,
-                values=losses.ctypes.data, hits=hits.ctypes.data,
+                values=losses.ctypes.data, hits=0, levels=levels.ctypes.data,
             )  # fmt: skip
         return losses, slopes
 

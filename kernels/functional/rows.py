@@ -14,7 +14,7 @@ from .elementwise import bind
 
 
 def _function(
-    who: str, op: str, kind: str, arrays: Sequence[str], doc: str, *, whole: bool = True
+    who: str, op: tuple, arrays: Sequence[str], doc: str, *, whole: bool = True
 ) -> Callable:
     names = (*arrays, "axis", "out")
 
@@ -29,26 +29,30 @@ def _function(
         if not whole and not x.shape[axis]:
             raise ValueError(f"[{who}] x has shape {x.shape}: nothing to add up along axis {axis}.")
         moved = [np.ascontiguousarray(np.moveaxis(a, axis, -1)) for a in inputs]
-        target = np.empty(moved[0].shape if whole else moved[0].shape[:-1], x.dtype)
-        run_rows(op, kind, moved, target)
-        if whole:
-            target = np.moveaxis(target, -1, axis)
-        if out is None:
+        answer = None if out is None else result(who, x, out, inputs, shape=tuple(shape))
+        target = answer
+        if target is None or not target.flags.c_contiguous or axis not in (-1, x.ndim - 1):
+            target = np.empty(moved[0].shape if whole else moved[0].shape[:-1], x.dtype)
+        run_rows(op, moved, target)
+        if target is answer:
+            return answer
+        target = np.moveaxis(target, -1, axis) if whole else target
+        if answer is None:
             return answered(target, out)
-        answer = result(who, x, out, inputs, shape=tuple(shape))
         answer[...] = target
         return answer
 
     python.__name__ = python.__qualname__ = who
     python.__doc__ = doc
-    return row_door(op, kind, python, arrays, whole=whole)
+    return row_door(op, python, arrays, whole=whole)
 
 
-def run_rows(op: str, kind: str, inputs: Sequence[np.ndarray], out: np.ndarray) -> None:
+def run_rows(op: tuple, inputs: Sequence[np.ndarray], out: np.ndarray) -> None:
     """Run a row-wise op over the last axis of arrays in C order."""
-    n = inputs[0].shape[-1]
     if not inputs[0].size:
         return
+    n = inputs[0].shape[-1]
+    rows = inputs[0].size // n
     pitch, dtype = n * out.itemsize, NAMES[out.dtype.char]
     workers = team.get_num_threads() if inputs[0].size >= PARALLEL_ELEMENTS else 1
     names = ("x", "y") if len(inputs) == 1 else ("dy", "y", "dx")
@@ -57,7 +61,11 @@ def run_rows(op: str, kind: str, inputs: Sequence[np.ndarray], out: np.ndarray) 
         fields |= {name: array.ctypes.data, f"{name}_pitch": pitch}
     if out.size != inputs[0].size:
         fields[f"{names[-1]}_pitch"] = out.itemsize
-    run_op(catalog.op("rows", op, dtype, kind), workers, inputs[0].size // n, n=n, **fields)
+    room = np.empty((2, rows), out.dtype)
+    run_op(
+        catalog.op("rows", op[0], dtype, *op[1:]), workers, rows, n=n, tops=room.ctypes.data,
+        levels=room[1:].ctypes.data, **fields,
+    )  # fmt: skip
 
 
 def row_argmax(x: np.ndarray) -> np.ndarray:
@@ -103,15 +111,15 @@ def _doc(what: str, *arrays: str, axis: str = _ONE, shape: str = "of {0}'s shape
 
 
 softmax = _function(
-    "softmax", "softmax", "softmax", ["x"],
+    "softmax", ("softmax",), ["x"],
     _doc("``exp(x - max(x)) / sum(exp(x - max(x)))`` along an axis.", "x"),
 )  # fmt: skip
 log_softmax = _function(
-    "log_softmax", "softmax", "log_softmax", ["x"],
+    "log_softmax", ("logsumexp", True), ["x"],
     _doc("``x - max(x) - log(sum(exp(x - max(x))))`` along an axis.", "x"),
 )  # fmt: skip
 logsumexp = _function(
-    "logsumexp", "softmax", "logsumexp", ["x"],
+    "logsumexp", ("logsumexp", False), ["x"],
     _doc(
         "``log(sum(exp(x)))`` along an axis, without overflow.", "x",
         axis="Along which is added; the answer does not have it.", shape="without that axis",
@@ -119,11 +127,11 @@ logsumexp = _function(
     whole=False,
 )  # fmt: skip
 softmax_backward = _function(
-    "softmax_backward", "softmax_backward", "softmax", ["dy", "y"],
+    "softmax_backward", ("softmax_backward", False), ["dy", "y"],
     _doc("Gradient with respect to the input of `softmax`, given its output y.", "dy", "y"),
 )  # fmt: skip
 log_softmax_backward = _function(
-    "log_softmax_backward", "softmax_backward", "log_softmax", ["dy", "y"],
+    "log_softmax_backward", ("softmax_backward", True), ["dy", "y"],
     _doc("Gradient with respect to the input of `log_softmax`, given its output y.", "dy", "y"),
 )  # fmt: skip
 

@@ -36,6 +36,7 @@ class Judge(Base):
             dz=dz.address, dz_pitch=dz.pitch,
             scales=np.array([1.0 / self.rows], self.dtype), scale_step=0,
             values=self.buffers.vector(values), hits=self.buffers.vector(hits),
+            levels=self.buffers.vector("levels"),
         )  # fmt: skip
 
     def _loss(self, call: Call) -> None:

@@ -25,6 +25,7 @@ def rows(s):
     """``f(*arrays, axis=-1, out=None)``; see `cpu.rows.row_door`."""
     at = _places(ROW_FIELDS)
     at_inputs, at_whole, at_most = at["inputs"], at["whole"], at["most"]
+    at_most_rows = at["most_rows"]
     at_int, as_long, at_failed = at["int_type"], at["as_long"], at["failed"]
     at_names, at_slots = at["names"], at["slots"]
     first_block, block_bytes = 8 * len(ROW_FIELDS), 8 * len(ROW_BLOCK)
@@ -66,6 +67,8 @@ def rows(s):
             fits = fits and half_word(other + FLAGS) & INPUT == INPUT
         size = elements(x) if fits else 0
         fits = fits and 0 < size < word(fields + at_most)
+        columns = word(word(x + SHAPE) + 8 * (ndim - 1)) if fits else 1
+        fits = fits and size // columns <= word(fields + at_most_rows)
         if fits and out:
             fits = whole and is_like(out, x, array_type)
             fits = fits and half_word(out + FLAGS) & OUTPUT == OUTPUT
@@ -84,7 +87,6 @@ def rows(s):
             )  # fmt: skip
             if out == 0:
                 return 0
-        columns = word(word(x + SHAPE) + 8 * (ndim - 1))
         pitch = columns * word(block + at_size)
         record = word(block + at_record)
         put_word(word(record) + 8, size // columns)
