@@ -27,10 +27,24 @@ _BIAS = {32: 127, 64: 1023}
 _TINY = {32: 2.0**-126, 64: 2.0**-1022}
 
 
+# (exp(r) - 1 - r) / r**2: interpolation in Chebyshev's nodes (2**-26.5 of exp(r)), Taylor's series.
+_EXP = {
+    32: (0.5, 0.16666576266288757, 0.04166655242443085, 0.008363333530724049, 0.001392637612298131),
+    64: tuple(1 / factorial(k) for k in range(2, 14)),
+}
+
+
+def _polynomial(x: Lanes, coefficients) -> Lanes:
+    result = x.constant(coefficients[-1])
+    for c in coefficients[-2::-1]:
+        result = fma(result, x, c)
+    return result
+
+
 def _exponential(x: Lanes, low: float, high: float, extra=0.0) -> tuple[Lanes, Lanes]:
     """``(n, p)`` with ``exp(x + extra) = 2**n * (1 + p)``, n integers and |p| < 0.42.
 
-    |r| <= ln(2)/2, so that 1/8! r**8 is below 2**-27 and 1/14! r**14 below 2**-57.
+    |r| <= ln(2)/2, so that Taylor's next term, 1/14! r**14, is below 2**-57.
     """
     bits = x.bits
     if not x.has_avx512:
@@ -39,10 +53,7 @@ def _exponential(x: Lanes, low: float, high: float, extra=0.0) -> tuple[Lanes, L
     n = (x * _LOG2_E).round()
     first, second = _LN2[bits]
     r = fma(n, -second, fma(n, -first, x) + extra)
-    degree = 7 if bits == 32 else 13
-    q = x.constant(1 / factorial(degree))
-    for k in range(degree - 1, 1, -1):
-        q = fma(q, r, 1 / factorial(k))
+    q = _polynomial(r, _EXP[bits])
     return n, fma(r * r, q, r)
 
 
@@ -179,13 +190,6 @@ _Q = {
 }  # fmt: skip
 
 
-def _polynomial(x: Lanes, coefficients) -> Lanes:
-    result = x.constant(coefficients[-1])
-    for c in coefficients[-2::-1]:
-        result = fma(result, x, c)
-    return result
-
-
 def _scaled_erfc(x: Lanes) -> Lanes:
     """``exp(x**2) erfc(x)`` for x >= 0."""
     return _polynomial(x, _P[x.bits]) / _polynomial(x, _Q[x.bits])
@@ -193,15 +197,16 @@ def _scaled_erfc(x: Lanes) -> Lanes:
 
 def _exp_of_square(x: Lanes, factor: float) -> Lanes:
     """``exp(-factor x**2)`` for a power of two `factor`, without the rounding of the square."""
-    square = x * x
+    y = x * factor if factor != 1.0 else x
+    square = x * y
     if x.isa.fma:
-        lost = fma(x, x, -square)
-    else:  # the product of the halves of x's mantissa is exact (Dekker 1971)
+        lost = fma(x, y, -square)
+    else:  # the products of halves of the mantissas are exact (Dekker 1971)
         clear = {32: ~0xFFF, 64: ~0x7FFFFFF}[x.bits]
         high = x.as_bits().bit_and(clear).as_float()
         low = x - high
-        lost = (high * high - square) + 2.0 * high * low + low * low
-    return exp(-factor * square, -factor * lost)
+        lost = factor * ((high * high - x * x) + 2.0 * high * low + low * low)
+    return exp(-square, -lost)
 
 
 # 2 / sqrt(pi) as a number of the dtype and what that lacks.

@@ -86,7 +86,8 @@ def entropy_door(python: Callable, *, value: bool, gradient: bool) -> Any:
             "values": values.ctypes.data, "levels": values[1:].ctypes.data,
             "scales": scale.ctypes.data, "labels": labels.ctypes.data,
         }  # fmt: skip
-        ops = [catalog.op("rows", "cross_entropy", dtype, True, gradient, False) for dtype in DTYPES]
+        options = (True, gradient, False)
+        ops = [catalog.op("rows", "cross_entropy", dtype, *options) for dtype in DTYPES]
         _fill(context, ENTROPY_FIELDS, words, names, ops, fixed, values, scale, labels, types)
         return catalog.door("row_functions", "entropy")
 

@@ -300,8 +300,9 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool, count: bool = True):
     """Softmax and cross-entropy of logits, its gradient ``(softmax * sum(t) - t) * scale``.
 
     Rows have a scale each, or one for all.
-    With `count`, also whether the largest logit is the label's. The row's loss is ``log(sum(exp(z - max))) + max
-    - z[label]``, so that nothing overflows and no probability is rounded to 0.
+    With `count`, also whether the largest logit is the label's. The row's loss is
+    ``log(sum(exp(z - max))) + max - z[label]``, so that nothing overflows and no probability is
+    rounded to 0.
     """
     from ...vocabulary import log, maximum
 
