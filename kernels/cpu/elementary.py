@@ -13,7 +13,7 @@ from ..vocabulary import abs, copysign, fma, maximum, minimum, where
 from .lanes import Lanes
 
 MAX_ULP = {
-    "exp": 1.1, "expm1": 1.7, "log": 1, "log1p": 1, "tanh": 1.54, "erf": 2, "normal_cdf": 7,
+    "exp": 1.1, "expm1": 1.7, "log": 1, "log1p": 1, "tanh": 1.61, "erf": 2, "normal_cdf": 7,
 }  # fmt: skip
 """Largest errors in units in the last place, for both dtypes, on hardware with fused multiply-add;
 without it they are up to 1.4 times as large."""
