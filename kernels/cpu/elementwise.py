@@ -19,7 +19,7 @@ from .pointwise import Pointwise
 FIELDS = (
     "inputs", "outputs", "scalars", "sums", "in_place", "row", "float_type",
     "int_type", "as_double", "failed", "make_float", "make_tuple", "names", "slots", "defaults",
-    "values", "table", "required", "checked",
+    "values", "table", "required", "checked", "ignored",
     "no_array", "least", "greatest", "job", "job_table", "rows", "room",
 )  # fmt: skip
 BLOCK = ("descr", "number", "size", "formula", "record")
@@ -44,6 +44,8 @@ def elementwise_door(
     other: Callable | None = None,
     no_array: Callable | None = None,
     ranges: dict[str, tuple[float, float]] | None = None,
+    ignored: tuple[str, int] | None = None,
+    shown: str = "",
 ) -> Any:
     """A built-in function of the arrays and numbers that `spec` takes, and ``out``.
 
@@ -72,19 +74,29 @@ def elementwise_door(
         What is called instead of `other` when the first argument is no array.
     ranges : dict
         Smallest and largest value of a number; others go to `other`.
+    ignored : (str, int)
+        Name and place of an argument that `spec` does not take.
+    shown : str
+        What the signature shows of arguments that `python` alone knows.
     """
-    arrays, numbers = names[: spec.inputs], names[spec.inputs :]
+    arrays, numbers = list(names[: spec.inputs]), names[spec.inputs :]
+    every = list(names)
+    if ignored:
+        every.insert(ignored[1], ignored[0])
+        arrays = [name if i < ignored[1] else f"{name}=None"
+                  for i, name in enumerate(every[: spec.inputs + 1])]  # fmt: skip
     required = len(numbers) - len(defaults)
     text = [*arrays, *numbers[:required]]
     text += [f"{name}={value}" for name, value in zip(numbers[required:], defaults, strict=True)]
+    text += [shown] if shown else []
     if spec.outputs == 1 and not in_place:
         text.append("out=None")
 
     def prepare(context: np.ndarray) -> Kernel:
         c = ctypes.pythonapi
-        keys = [sys.intern(name) for name in (*names, "out")]
+        keys = [sys.intern(name) for name in (*every, "out")]
         operands = 1 + 2 * (spec.inputs - 1 + spec.outputs + spec.sums)
-        count = len(names) + 1
+        count = len(keys)
         # names, arguments, the table of operands, the numbers, and the sums of chunks
         sums = MOST_ELEMENTS // CHUNK + 1 if spec.sums else 0
         memory = np.zeros(2 * count + operands + spec.scalars + sums, np.int64)
@@ -112,6 +124,7 @@ def elementwise_door(
             "rows": rows.ctypes.data, "room": room,
             "least": values[2:].ctypes.data, "greatest": values[3:].ctypes.data,
             "required": required, "checked": checked,
+            "ignored": ignored[1] if ignored else count,
             "no_array": id(no_array or other or python),
         }  # fmt: skip
         blocks = []

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from inspect import Parameter, Signature
 
+from ..cpu.elementwise import elementwise_door
 from ..cpu.pointwise import Pointwise
-from ..formulas import ACTIVATIONS, Activation
+from ..formulas import ACTIVATIONS, LIMITS, Activation
 from .elementwise import choose, function
 
 _FORWARD_DOC = """The activation {name}: {about}.
@@ -68,33 +68,15 @@ def forward(entry: Activation, **variants) -> Callable:
 
 def backward(entry: Activation, key: str = "", variants: dict | None = None) -> Callable:
     """The function that takes a gradient back through an activation."""
-    who, settings, count = f"{entry.function}_backward", entry.gradient_options, len(entry.options)
+    who, settings = f"{entry.function}_backward", entry.gradient_options
     by_y = entry.saves == "y"
     names, defaults = ("dy", "x", *settings), tuple(settings.values())
-    from_x = function(
-        who,
-        Pointwise(
-            f"{entry.name} dx", lambda dy, x, *s: dy * entry.derivative_from_x(x, *s), 2,
-            scalars=len(settings),
-        ),
-        names, defaults, limits=entry.limits,
-    )  # fmt: skip
+    from_x = function(who, _from_x(entry), names, defaults, limits=entry.limits)
     from_y = function(
-        who,
-        Pointwise(
-            f"{entry.name} dx of y", lambda dy, y, *s: dy * entry.derivative(y, *s), 2,
-            scalars=count,
-        ),
-        ("dy", "y", *entry.options), tuple(entry.options.values()), limits=entry.limits,
+        who, _from_y(entry), ("dy", "y", *entry.options), tuple(entry.options.values()),
+        limits=entry.limits,
     )  # fmt: skip
     needed = "x or y" if by_y else "x"
-
-    def plain(dy, x=None, y=None, *, out=None):
-        if by_y and y is not None:
-            return from_y(dy, y, out=out)
-        if x is not None:
-            return from_x(dy, x, out=out)
-        raise _missing()
 
     def general(dy, x=None, y=None, *, out=None, **options):
         if not options and by_y and y is not None:
@@ -119,20 +101,36 @@ def backward(entry: Activation, key: str = "", variants: dict | None = None) -> 
     def _missing():
         return TypeError(f"[{who}] {needed} is missing: the derivative is a function of it.")
 
-    made = general if settings or key else plain
-    made.__name__ = made.__qualname__ = who
-    made.__doc__ = _BACKWARD_DOC.format(
+    general.__name__ = general.__qualname__ = who
+    general.__doc__ = _BACKWARD_DOC.format(
         name=entry.function, about=entry.about or entry.name, missing=needed,
         needs="One of them; y is faster." if by_y else "The derivative is a function of x.",
         options=_options(settings, {"key": key, "variants": variants} if key else {}),
     )  # fmt: skip
-    array = Parameter.POSITIONAL_OR_KEYWORD
-    named = {**settings, **({key: next(iter(variants))} if variants else {}), "out": None}
-    made.__signature__ = Signature(  # type: ignore[attr-defined]
-        [Parameter("dy", array), *(Parameter(n, array, default=None) for n in "xy")]
-        + [Parameter(n, Parameter.KEYWORD_ONLY, default=v) for n, v in named.items()]
-    )
-    return made
+    ranges = {name: LIMITS[limit] for name, limit in entry.limits.items()}
+    known = entry.options if by_y else settings
+    shown = [f"{name}={value}" for name, value in settings.items() if name not in known]
+    shown += [f"{key}={next(iter(variants))!r}"] if variants else []
+    if by_y:
+        names, defaults = ("dy", "y", *entry.options), tuple(entry.options.values())
+    return elementwise_door(
+        _from_y(entry) if by_y else _from_x(entry), general, names, defaults, ranges=ranges,
+        ignored=("x", 1) if by_y else ("y", 2), shown=", ".join(shown),
+    )  # fmt: skip
+
+
+def _from_x(entry: Activation) -> Pointwise:
+    return Pointwise(
+        f"{entry.name} dx", lambda dy, x, *s: dy * entry.derivative_from_x(x, *s), 2,
+        scalars=len(entry.gradient_options),
+    )  # fmt: skip
+
+
+def _from_y(entry: Activation) -> Pointwise:
+    return Pointwise(
+        f"{entry.name} dx of y", lambda dy, y, *s: dy * entry.derivative(y, *s), 2,
+        scalars=len(entry.options),
+    )  # fmt: skip
 
 
 def _options(settings: dict, choice: dict) -> str:

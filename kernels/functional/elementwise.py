@@ -51,7 +51,8 @@ def function(
     python.__name__ = python.__qualname__ = who
     python.__doc__ = doc
     ranges = {name: LIMITS[limit] for name, limit in (limits or {}).items()}
-    return elementwise_door(spec, python, names, defaults, ranges=ranges)
+    shown = f"{key}={next(iter(variants))!r}" if variants else ""
+    return elementwise_door(spec, python, names, defaults, ranges=ranges, shown=shown)
 
 
 def choose(who: str, key: str, variants, value) -> Any:

@@ -34,6 +34,7 @@ def elementwise(s):
     at_make_tuple, at_names, at_slots = at["make_tuple"], at["names"], at["slots"]
     at_defaults, at_values, at_table = at["defaults"], at["values"], at["table"]
     at_required, at_checked = at["required"], at["checked"]
+    at_ignored = at["ignored"]
     at_no_array, at_least, at_greatest = at["no_array"], at["least"], at["greatest"]
     first_block, block_bytes = 8 * len(FIELDS), 8 * len(BLOCK)
     at = {name: 8 * i for i, name in enumerate(BLOCK)}
@@ -52,10 +53,15 @@ def elementwise(s):
         checked = word(fields + at_checked)
         array_type, none = word(context + ARRAY_TYPE), word(context + NONE)
         slots, total = word(fields + at_slots), inputs + scalars + 1
+        ignored = word(fields + at_ignored)
+        given = total + (1 if ignored < total else 0)
         fits = word(context + HELD) == 0 and parse(
-            args, nargs, kwnames, word(fields + at_names), slots, total,
-            inputs + word(fields + at_required),
+            args, nargs, kwnames, word(fields + at_names), slots, given, 1
         )  # fmt: skip
+        for i in range(ignored, total if fits else 0):
+            put_word(slots + 8 * i, word(slots + 8 * i + 8))
+        for i in range(inputs + word(fields + at_required) if fits else 0):
+            fits = fits and word(slots + 8 * i) != 0
         x, out = 0, 0
         block = fields + first_block
         if fits:
