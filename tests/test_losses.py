@@ -283,7 +283,7 @@ def test_negative_distances_are_refused(name, options):
             FUNCTIONS[name + end]([1.0], [3.0], **options)
 
 
-@pytest.mark.parametrize("argument", ["sharpness", "share", "out"])
+@pytest.mark.parametrize("argument", ["sharpness", "share", "label_smoothing"])
 def test_what_the_signature_does_not_have_is_refused(argument):
     for name in FORMULAS:
         pred, target = data(name)

@@ -31,6 +31,8 @@ class Pointwise:
         written.
     sums : int
         Numbers of results that are added up along each row, one number a row.
+    repeated : tuple of int
+        Inputs that are one row for all rows: their row stride is 0.
     """
 
     name: str
@@ -39,6 +41,7 @@ class Pointwise:
     outputs: int = 1
     scalars: int = 0
     sums: int = 0
+    repeated: tuple[int, ...] = ()
 
     def kernel(self, dtype: str, *, align: bool = False) -> Kernel:
         """The function ``(operands, row, rows, column, columns, first, first_stride)``.
@@ -51,7 +54,7 @@ class Pointwise:
         addresses that are multiples of a vector; sums are taken in one order and not aligned.
         """
         align = align and bool(self.outputs) and not self.sums
-        counts = f"{self.inputs} {self.scalars} {self.outputs} {self.sums} {align}"
+        counts = f"{self.inputs} {self.scalars} {self.outputs} {self.sums} {align} {self.repeated}"
         name = f"pointwise {self.name} {dtype} {counts}"
         source = text(self.formula, self.inputs + self.scalars)
         return Kernel(name, lambda isa: _module(self, dtype, isa, align), source)
@@ -93,6 +96,11 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool) -> ir.Module:
         starts.append(bd.inttoptr(start, PTR))
         strides.append(stride)
     matrices = spec.inputs + spec.outputs
+    if not align and not spec.sums:
+        for width in (2, 1):  # the panels of products: rows of whole registers
+            with bd.if_then(bd.icmp_signed("==", columns, I64(width * memory.lanes))):
+                _panel(spec, memory, width, rows, starts, strides, fixed)
+                bd.ret_void()
     head = I64(0)
     if align and not spec.sums:
         # the elements before the first whole vector of the output, of all rows alike
@@ -107,10 +115,7 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool) -> ir.Module:
     def vector(pointers, offset, sums, mask):
         at = [bd.gep(p, [offset]) for p in pointers[:matrices]]
         values = [memory.load(p, mask) for p in at[: spec.inputs]]
-        lanes = [Lanes(bd, v, memory.real, isa) for v in (*values, *fixed)]
-        results = spec.formula(*lanes)
-        results = results if isinstance(results, tuple) else (results,)
-        results = [_value(result, lanes[0]) for result in results]
+        results = _apply(spec, memory, [*values, *fixed])
         for result, pointer in zip(results, at[spec.inputs :], strict=False):
             memory.store(result, pointer, mask)
         added = results[spec.outputs :]
@@ -146,6 +151,39 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool) -> ir.Module:
     loop(bd, rows, 1, starts, one_row)
     bd.ret_void()
     return module
+
+
+def _panel(spec: Pointwise, memory: Memory, width: int, rows, starts, strides, fixed) -> None:
+    """Rows of `width` vectors; what is the same for all rows stays in registers."""
+    bd = memory.builder
+
+    def vectors(pointer):
+        return [memory.load(bd.gep(pointer, [I64(v * memory.bytes)])) for v in range(width)]
+
+    moving = [i for i in range(len(starts)) if i not in spec.repeated]
+    kept = {i: vectors(starts[i]) for i in spec.repeated}
+
+    def one_row(i, pointers):
+        at = dict(zip(moving, pointers, strict=True))
+        for v in range(width):
+            offset = I64(v * memory.bytes)
+            values = [
+                kept[i][v] if i in kept else memory.load(bd.gep(at[i], [offset]))
+                for i in range(spec.inputs)
+            ]
+            results = _apply(spec, memory, [*values, *fixed])
+            for o, result in enumerate(results):
+                memory.store(result, bd.gep(at[spec.inputs + o], [offset]))
+        return [bd.gep(p, [strides[i]]) for i, p in at.items()]
+
+    loop(bd, rows, 1, [starts[i] for i in moving], one_row)
+
+
+def _apply(spec: Pointwise, memory: Memory, values) -> list[ir.Value]:
+    lanes = [Lanes(memory.builder, v, memory.real, memory.isa) for v in values]
+    results = spec.formula(*lanes)
+    results = results if isinstance(results, tuple) else (results,)
+    return [_value(result, lanes[0]) for result in results]
 
 
 def _value(result, like: Lanes) -> ir.Value:

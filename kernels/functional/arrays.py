@@ -95,6 +95,15 @@ def result(who: str, like: np.ndarray, out, inputs=(), *, shape=None, order="C")
     return out
 
 
+def into(who: str, answer: np.ndarray, out) -> np.ndarray:
+    """The answer, in `out` if that is given."""
+    if out is None:
+        return answer
+    target = result(who, answer, out)
+    target[...] = answer
+    return target
+
+
 def answered(answer: np.ndarray, out) -> Any:
     """What a function returns: NumPy gives a scalar where an array would have no dimension."""
     return answer[()] if answer.ndim == 0 and out is None else answer

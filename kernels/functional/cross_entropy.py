@@ -7,7 +7,7 @@ import numpy as np
 from ..cpu import catalog, team
 from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, run_op
 from ..cpu.rows import entropy_door
-from .arrays import contiguous, floats
+from .arrays import contiguous, floats, into
 from .reduction import check_reduction, finish, rows_of, share_of, weights
 
 
@@ -55,15 +55,16 @@ class CrossEntropy:
         )
         return finish(losses, reduction, scale, count)
 
-    def backward(self, who, pred, target, sample_weight, reduction, scale, options):
+    def backward(self, who, pred, target, sample_weight, reduction, scale, options, out=None):
         """The gradient with respect to pred."""
         if sample_weight is None and not options:
             share = share_of(who, rows_of(pred), reduction, scale, quiet=True)
-            return self._gradient(pred, target, share)
+            return into(who, self._gradient(pred, target, share), out)
         check_reduction(who, reduction)
-        return self._general(
+        slopes = self._general(
             who, pred, target, sample_weight, options, (reduction, scale), False, True
         )[1]
+        return into(who, slopes, out)
 
     def value_and_grad(self, who, pred, target, sample_weight, reduction, scale, options):
         """Both, in one pass."""
@@ -155,14 +156,14 @@ class NegativeLogLikelihood:
             losses = np.where(factor == 0, 0, -picked * factor).astype(pred.dtype)
         return finish(losses, reduction, scale, count)
 
-    def backward(self, who, pred, target, sample_weight, reduction, scale, options):
+    def backward(self, who, pred, target, sample_weight, reduction, scale, options, out=None):
         """The gradient with respect to pred."""
         check_reduction(who, reduction)
         pred, labels, factor, count = self._checked(who, pred, target, sample_weight, options)
         slopes = np.zeros(pred.shape, pred.dtype)
         share = -factor * share_of(who, count, reduction, scale, quiet=True)
         np.put_along_axis(slopes, labels[..., None], share[..., None], axis=-1)
-        return np.moveaxis(slopes, -1, options.get("axis", -1))
+        return into(who, np.moveaxis(slopes, -1, options.get("axis", -1)), out)
 
     def value_and_grad(self, who, *arguments):
         """Both."""

@@ -13,7 +13,7 @@ import numpy as np
 
 from ..cpu.pointwise import Pointwise
 from ..formulas import LOSSES, Loss
-from .arrays import floats, same_shape
+from .arrays import floats, into, same_shape
 from .cross_entropy import CrossEntropy, NegativeLogLikelihood
 from .elementwise import choose, function
 from .reduction import check_options, check_reduction, finish, share_of, size_of, weights
@@ -68,18 +68,18 @@ class Elementwise:
         losses, _ = self._weighted(who, pred, target, sample_weight, options, True, False)
         return finish(losses, reduction, scale)
 
-    def backward(self, who, pred, target, sample_weight, reduction, scale, options):
+    def backward(self, who, pred, target, sample_weight, reduction, scale, options, out=None):
         """The gradient with respect to pred."""
         if self.key in options:
             return self._variant(who, options).backward(
-                who, pred, target, sample_weight, reduction, scale, options
+                who, pred, target, sample_weight, reduction, scale, options, out
             )
         share = share_of(who, size_of(pred), reduction, scale, quiet=True)
         if sample_weight is None:
-            return self._gradient(pred, target, share, **options)
+            return self._gradient(pred, target, share, out=out, **options)
         _, slopes = self._weighted(who, pred, target, sample_weight, options, False, True)
         slopes *= slopes.dtype.type(share)
-        return slopes
+        return into(who, slopes, out)
 
     def value_and_grad(self, who, pred, target, sample_weight, reduction, scale, options):
         """Both, in one pass."""
@@ -149,10 +149,12 @@ def functions(loss) -> dict[str, Callable]:
             check_options(name, defaults, options)
         return loss.value(name, pred, target, sample_weight, reduction, scale, options)
 
-    def backward(pred, target, *, sample_weight=None, reduction="mean", scale=1.0, **options):
+    def backward(
+        pred, target, *, sample_weight=None, reduction="mean", scale=1.0, out=None, **options
+    ):
         if options:
             check_options(who, defaults, options)
-        return loss.backward(who, pred, target, sample_weight, reduction, scale, options)
+        return loss.backward(who, pred, target, sample_weight, reduction, scale, options, out)
 
     who = f"{name}_backward"
     by_rows = not isinstance(loss, Elementwise)
@@ -172,13 +174,15 @@ def functions(loss) -> dict[str, Callable]:
     ):
         made.__name__ = made.__qualname__ = name if made is value else who
         title = title if made is backward else f"The loss {title}"
+        more = "    out : ndarray of pred's shape, optional\n" if made is backward else ""
         made.__doc__ = f"""{title}
-{parameters}
+{parameters}{more}
     Returns
     -------
     {returned}
 {_RAISES}"""
         common = {**defaults, "sample_weight": None, "reduction": "mean", "scale": 1.0}
+        common |= {"out": None} if made is backward else {}
         made.__signature__ = Signature(  # type: ignore[attr-defined]
             [Parameter(n, Parameter.POSITIONAL_OR_KEYWORD) for n in ("pred", "target")]
             + [Parameter(n, Parameter.KEYWORD_ONLY, default=v) for n, v in common.items()]

@@ -94,7 +94,8 @@ class Forward(Base):
             inputs.append(self._at(f"m{i}"))
         kinds = "".join(name[0] for name in outputs)
         name = f"forward {layer.activation if value else '-'} {len(inputs)} {layer.bias} {kinds}"
-        epilogue = Pointwise(name, formula, 1 + len(inputs), len(outputs))
+        repeated = (1,) if layer.bias else ()
+        epilogue = Pointwise(name, formula, 1 + len(inputs), len(outputs), repeated=repeated)
         return epilogue.kernel(self.dtype), operands(*inputs, *map(self._at, outputs))
 
     def _activation(self, call: Call) -> None:
