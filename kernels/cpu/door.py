@@ -29,7 +29,7 @@ from .lanes import I64
 
 # The context of a door, in bytes: what its code finds at the data of its `self`, an array.
 ARRAY_TYPE, NEW, VECTORCALL, INCREF, DECREF, PYTHON, OUT, NONE = range(0, 64, 8)
-TEAM, WAKE, HELD, OTHER, PREPARE, CODE, BLOCKS = range(64, 120, 8)
+TEAM, OTHER, PREPARE, CODE, BLOCKS = range(64, 104, 8)
 
 # CPython's and NumPy's objects, in bytes. They have been the same since Python 3.8 and NumPy 1.7.
 TYPE = 8  # of any object
@@ -110,7 +110,7 @@ def door(
     context[: PREPARE // 8] = (
         id(np.ndarray), _new_array(), function(c.PyObject_Vectorcall), function(c.Py_IncRef),
         function(c.Py_DecRef), id(python), id(_OUT), id(None), team.gate.ctypes.data,
-        id(_run_posted), 0, id(other or python),
+        id(other or python),
     )  # fmt: skip
     context[PREPARE // 8] = id(first)
     make = ctypes.PYFUNCTYPE(
@@ -155,10 +155,6 @@ def _new_array() -> int:
 
 
 _OUT = sys.intern("out")
-
-
-def _run_posted() -> None:
-    team.team().run_posted()
 
 
 def function(pointer) -> int:

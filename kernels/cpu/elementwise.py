@@ -28,6 +28,9 @@ DTYPES = ("float32", "float64")
 ALONE = 1 << 15
 """Arrays of fewer elements are not worth a second thread."""
 
+WORTH_WAKING = 1 << 19
+"""Arrays of fewer elements are done before a sleeping thread is awake."""
+
 MOST_ELEMENTS = 1 << 22
 """Elements of the largest arrays that a door takes, holding Python's lock meanwhile."""
 

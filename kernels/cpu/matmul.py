@@ -38,6 +38,9 @@ DIRECT_TILES = 10
 ONE_THREAD = 1 << 18
 """Multiply-adds of a product that is not worth a second thread."""
 
+WORTH_WAKING = 1 << 22
+"""Multiply-adds of a product that is done before a sleeping thread is awake."""
+
 _plans: OrderedDict[tuple, Plan] = OrderedDict()
 _lock = RLock()
 
@@ -80,6 +83,8 @@ def gemm(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
                 _plans.popitem(last=False)
             if 1 < m and m * n * k <= MOST_WORK:
                 _learn(str(a.dtype), a_order, m, n, workers)
+                if m * n * k < WORTH_WAKING:  # one thread's, if the others sleep
+                    _learn(str(a.dtype), a_order, m, n, 1)
         plan.run(0, 1, a=a.ctypes.data, b=b.ctypes.data, c=out.ctypes.data)
 
 

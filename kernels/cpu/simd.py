@@ -6,6 +6,7 @@ Addresses and sizes are 64-bit integers; a `Vec` is an LLVM vector of one dtype 
 from __future__ import annotations
 
 import platform
+import sys
 from functools import cache
 from typing import Any
 
@@ -422,6 +423,38 @@ def _sched_yield(builder):
 
 sched_yield = _intrinsic(types.void, (), _sched_yield)
 """Let another thread have this core."""
+
+_FUTEX = {"x86_64": 202, "aarch64": 98}.get(platform.machine()) if sys.platform == "linux" else None
+
+
+def _system(builder, name: str, *arguments) -> None:
+    kind = ir.FunctionType(I64, [argument.type for argument in arguments])
+    found = builder.module.globals.get(name) or ir.Function(builder.module, kind, name)
+    builder.call(found, arguments)
+
+
+def _wait(builder, at, value):
+    if _FUTEX:  # FUTEX_WAIT_PRIVATE, on the low half of the word
+        _system(builder, "syscall", I64(_FUTEX), at, I64(128), value, I64(0), I64(0), I64(0))
+    else:
+        _system(builder, "usleep", I64(100))
+
+
+def _wake(builder, at):
+    if _FUTEX:  # FUTEX_WAKE_PRIVATE, everybody
+        _system(
+            builder, "syscall", I64(_FUTEX), at, I64(129), I64(1 << 30), I64(0), I64(0), I64(0)
+        )
+
+
+wait_while = _intrinsic(types.void, (types.int64, types.int64), _wait)
+"""Sleep while the integer at an address is `value`; it may end early.
+
+Where the system has no futex, that is a tenth of a millisecond.
+"""
+
+wake_all = _intrinsic(types.void, (types.int64,), _wake)
+"""Wake whoever sleeps by `wait_while` at an address."""
 
 _FLUSH = 0x8040  # MXCSR's flush-to-zero and denormals-are-zero
 

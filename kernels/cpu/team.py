@@ -1,8 +1,8 @@
 """The team of threads that runs op tables, and how many there are.
 
-Workers are plain Python threads inside one compiled function that releases the GIL. After a job
-they look for the next one for about a tenth of a millisecond and then sleep on a semaphore, so that
-a loop of small calls pays no wake-up and an idle process uses no core.
+Workers are plain Python threads inside one compiled function that has released the GIL for good.
+After a job they look for the next one for about a tenth of a millisecond and then sleep in the
+system, so that a loop of calls pays no wake-up and an idle process uses no core.
 """
 
 from __future__ import annotations
@@ -27,18 +27,22 @@ WORKER_BYTES = 128
 PARKED = 0
 SEEN = 64
 SPINS = 1000
+"""Looks of a thread that waits for the others of its job, before it lets others have its core."""
 
-RAN, POSTED, BUSY = range(3)
+IDLE_SPINS = 4000
+"""Looks of a worker for a job before it sleeps: about a tenth of a millisecond."""
+
+RAN, BUSY = range(2)
 """What a launch came to."""
 
 # A job, in bytes.
 TABLE, OPS, FIRST, LAST, WORKERS, SCALARS, SCALAR_BYTES, CURRENT, FLUSH = range(0, 72, 8)
 
 # What doors know of the team, in bytes: see `gate`.
-GATE_MAILBOX, GATE_RUN, GATE_LAUNCH, GATE_THREADS, GATE_STARTED, GATE_JOB = range(0, 48, 8)
+GATE_MAILBOX, GATE_RUN, GATE_LAUNCH, GATE_THREADS, GATE_STARTED = range(0, 40, 8)
 
-gate = np.zeros(6, np.int64)
-"""The team's addresses, how many threads are wanted and have been started, and a posted job.
+gate = np.zeros(5, np.int64)
+"""The team's addresses, and how many threads are wanted and have been started.
 
 It lies in one place for as long as the process lives.
 """
@@ -123,16 +127,15 @@ class Team:
         self._address = base + (-base % 64)
         from . import catalog
 
-        names = ("run", "serve", "launch", "leave")
+        names = ("run", "serve", "launch")
         addresses = [k.address for k in compiled([catalog.driver(name) for name in names])]
         i64 = ctypes.c_int64
         self._run_address = addresses[0]
         self._run, self._serve = (ctypes.CFUNCTYPE(None, i64, i64, i64)(a) for a in addresses[:2])
         self._launch = ctypes.CFUNCTYPE(i64, i64, i64, i64)(addresses[2])
-        self._leave = ctypes.CFUNCTYPE(None, i64)(addresses[3])
-        self._wake: list[threading.Semaphore] = []
+        self._started = 1
         self._turn = threading.Lock()
-        gate[:] = self._address, addresses[0], addresses[2], get_num_threads(), 1, 0
+        gate[:] = self._address, addresses[0], addresses[2], get_num_threads(), 1
 
     def run(self, job: int, workers: int) -> None:
         """Run the job at address `job`, see `job_record`."""
@@ -141,42 +144,22 @@ class Team:
             return
         with self._turn:
             self._grow(workers)
-            state = BUSY
-            while state == BUSY:  # with a door's job, which is short
-                state = self._launch(self._address, self._run_address, job)
-            if state == POSTED:
-                self._run_posted(job, workers)
-
-    def _run_posted(self, job: int, workers: int) -> None:
-        for semaphore in self._wake[: workers - 1]:
-            semaphore.release()
-        self._run(self._address, job, 0)
-        self._leave(self._address)
-
-    def run_posted(self) -> None:
-        """Do what is left of the job that a door has posted while somebody slept."""
-        job = int(gate[GATE_JOB // 8])
-        self._run_posted(job, ctypes.c_int64.from_address(job + WORKERS).value)
+            # Busy with a door's job, which is short.
+            while self._launch(self._address, self._run_address, job) == BUSY:
+                pass
 
     def _grow(self, workers: int) -> None:
-        while len(self._wake) < workers - 1:
-            worker = len(self._wake) + 1
+        while self._started < workers:
+            worker = self._started
             block = (self._address - self._mailbox.ctypes.data + WORKER) // 8
             block += worker * WORKER_BYTES // 8
             self._mailbox[block + PARKED // 8] = 1
             generation = self._mailbox[(self._address - self._mailbox.ctypes.data) // 8]
             self._mailbox[block + SEEN // 8] = generation
-            semaphore = threading.Semaphore(0)
-            self._wake.append(semaphore)
-            gate[GATE_STARTED // 8] = 1 + len(self._wake)
-            name = f"fusednn-{worker}"
-            arguments = (worker, semaphore)
-            threading.Thread(target=self._work, args=arguments, name=name, daemon=True).start()
-
-    def _work(self, worker: int, semaphore: threading.Semaphore) -> None:
-        while True:
-            semaphore.acquire()
-            self._serve(self._address, self._run_address, worker)
+            self._started += 1
+            name, arguments = f"fusednn-{worker}", (self._address, self._run_address, worker)
+            threading.Thread(target=self._serve, args=arguments, name=name, daemon=True).start()
+            gate[GATE_STARTED // 8] = self._started
 
 
 _team: Team | None = None

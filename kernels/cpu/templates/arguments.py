@@ -3,15 +3,15 @@
 from numba.extending import register_jitable
 
 from .. import door, team
-from ..simd import ask, call, half_word, put_word, word
+from ..simd import ask, call, half_word, put_word, wake_all, word
 
 TYPE, NDIM, SHAPE, DESCR = door.TYPE, door.NDIM, door.SHAPE, door.DESCR
 TUPLE_SIZE, TUPLE_ITEMS = door.TUPLE_SIZE, door.TUPLE_ITEMS
-TEAM, WAKE, HELD, VECTORCALL = door.TEAM, door.WAKE, door.HELD, door.VECTORCALL
+TEAM = door.TEAM
 GATE_MAILBOX, GATE_RUN, GATE_LAUNCH = team.GATE_MAILBOX, team.GATE_RUN, team.GATE_LAUNCH
-GATE_STARTED, GATE_JOB, WORKERS = team.GATE_STARTED, team.GATE_JOB, team.WORKERS
+GATE_THREADS, GATE_STARTED, WORKERS = team.GATE_THREADS, team.GATE_STARTED, team.WORKERS
 PARKED, WORKER_BYTES = team.WORKER + team.PARKED, team.WORKER_BYTES
-POSTED, BUSY = team.POSTED, team.BUSY
+RAN = team.RAN
 
 
 @register_jitable
@@ -64,33 +64,33 @@ def elements(x):
 
 
 @register_jitable
-def are_awake(gate, workers):
-    """Whether so many threads have been started, in this process, and look for work."""
-    # No team has been made, or not in this process, while `started` is 0.
-    if not 0 < workers <= word(gate + GATE_STARTED):
-        return False
-    for w in range(1, workers):
-        if word(word(gate + GATE_MAILBOX) + PARKED + w * WORKER_BYTES) != 0:
-            return False
-    return True
+def team_for(gate, room, short, shorter):
+    """How many threads share a call: 0 if they have to be started first, in Python.
+
+    A sleeper takes tens of microseconds to wake. A short call does not wait for that: it is one
+    thread's, and unless it is shorter still, sleepers are woken for the next one.
+    """
+    workers = word(gate + GATE_THREADS)
+    if workers == 1:
+        return 1
+    if not 0 < workers <= min(room, word(gate + GATE_STARTED)):
+        return 0
+    if short:
+        mailbox = word(gate + GATE_MAILBOX)
+        for w in range(1, workers):
+            if word(mailbox + PARKED + w * WORKER_BYTES) != 0:
+                if not shorter:
+                    wake_all(mailbox)
+                return 1
+    return workers
 
 
 @register_jitable
 def launch(context, job):
-    """Run a job; False if another thread of Python has the team.
-
-    Somebody may just have fallen asleep. To wake him, others get Python's lock meanwhile: the door
-    is held, and sends them to its function in Python.
-    """
+    """Run a job; False if another thread of Python has the team."""
     gate = word(context + TEAM)
-    mailbox = word(gate + GATE_MAILBOX)
-    state = ask(word(gate + GATE_LAUNCH), mailbox, word(gate + GATE_RUN), job)
-    if state == POSTED:
-        put_word(context + HELD, 1)
-        put_word(gate + GATE_JOB, job)
-        ask(word(context + VECTORCALL), word(context + WAKE), 0, 0, 0)
-        put_word(context + HELD, 0)
-    return state != BUSY
+    state = ask(word(gate + GATE_LAUNCH), word(gate + GATE_MAILBOX), word(gate + GATE_RUN), job)
+    return state == RAN
 
 
 @register_jitable

@@ -7,9 +7,9 @@ fits; what does not fit is handed to the function in Python. Python's lock is he
 from inspect import signature
 
 from .. import door, predictor, team
-from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD
+from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING
 from ..simd import ask, call, half_word, put_word, word
-from .arguments import are_awake, launch, share
+from .arguments import launch, share, team_for
 from .matmul import matmul as _matmul
 from .matmul import row
 
@@ -19,7 +19,7 @@ OUTPUT = door.ALIGNED | door.WRITEABLE | door.C_ORDER
 TUPLE_SIZE, TUPLE_ITEMS = door.TUPLE_SIZE, door.TUPLE_ITEMS
 ARRAY_TYPE, OUT, NONE, BLOCKS = door.ARRAY_TYPE, door.OUT, door.NONE, door.BLOCKS
 NEW, VECTORCALL, INCREF, PYTHON = door.NEW, door.VECTORCALL, door.INCREF, door.PYTHON
-TEAM, HELD, DECREF, OTHER = door.TEAM, door.HELD, door.DECREF, door.OTHER
+TEAM, DECREF, OTHER = door.TEAM, door.DECREF, door.OTHER
 
 BLOCK = 8 * len(FIELDS)
 
@@ -46,12 +46,11 @@ def matmul(s):
     rows_wide, most_at, narrow_most_at = at["rows_wide"], at["most"], at["narrow_most"]
     rows_of_at, panels_of_at, scratch_at = at["rows_of"], at["panels_of"], at["scratch_size"]
     job_at, table_at, room_at = at["job"], at["table"], at["room"]
-    threads_at = team.GATE_THREADS
 
     def kernel(self, args, nargs, kwnames) -> int:
         context = word(self + DATA)
         array_type = word(context + ARRAY_TYPE)
-        fits = nargs == 2 and word(context + HELD) == 0
+        fits = nargs == 2
         out, plain = 0, False
         if fits and kwnames:
             fits = (
@@ -110,8 +109,8 @@ def matmul(s):
             workers = 1
             gate = word(context + TEAM)
             if m * n * k > ONE_THREAD:
-                workers = word(gate + threads_at)
-                fits = workers <= word(block + room_at) and are_awake(gate, workers)
+                workers = team_for(gate, word(block + room_at), m * n * k < WORTH_WAKING, False)
+                fits = workers > 0
         if fits:
             by_panels = as_row or workers == 1 or (
                 panels >= workers
@@ -218,7 +217,8 @@ def predict(s):
     at = _places(ENTRY_FIELDS)
     rows_at, job_at, workers_at, x_at, out_at = (at[name] for name in ENTRY_FIELDS)
     entry_bytes = 8 * len(ENTRY_FIELDS)
-    mailbox_at, run_at, threads_at = team.GATE_MAILBOX, team.GATE_RUN, team.GATE_THREADS
+    mailbox_at, run_at = team.GATE_MAILBOX, team.GATE_RUN
+    threads_at, started_at = team.GATE_THREADS, team.GATE_STARTED
     input_flags = ALIGNED | door.C_ORDER
 
     def kernel(self, args, nargs, kwnames) -> int:
@@ -227,7 +227,7 @@ def predict(s):
         gate = word(context + TEAM)
         mailbox = word(gate + mailbox_at)
         out, entry, workers = 0, 0, 1
-        fits = nargs == 1 and kwnames == 0 and word(context + HELD) == 0
+        fits = nargs == 1 and kwnames == 0
         if fits:
             x = word(args)
             fits = (
@@ -245,7 +245,7 @@ def predict(s):
             fits = entry != 0
         if fits:
             workers = word(entry + workers_at)
-            fits = workers <= word(gate + threads_at) and are_awake(gate, workers)
+            fits = workers <= word(gate + threads_at) and workers <= word(gate + started_at)
         if fits:
             shape = word(fields + shape_at)
             put_word(shape, rows)

@@ -15,6 +15,8 @@ from ..simd import (
     put_word,
     restore_mode,
     sched_yield,
+    wait_while,
+    wake_all,
     word,
 )
 from ..team import (
@@ -23,12 +25,12 @@ from ..team import (
     CURRENT,
     FIRST,
     FLUSH,
+    IDLE_SPINS,
     JOB,
     LAST,
     OPS,
     OWNERS,
     PARKED,
-    POSTED,
     RAN,
     SCALAR_BYTES,
     SCALARS,
@@ -80,7 +82,7 @@ def run():
 
 
 def serve():
-    """A worker's life between two sleeps: wait for jobs and run them; return when none comes.
+    """A worker's life: wait for jobs and run them.
 
     The generation is odd while a job is being posted. Only a job that was read whole in one even
     generation is run: a worker that a job does not want may be late by any number of jobs.
@@ -91,8 +93,7 @@ def serve():
         atomic_store(own + PARKED, 0)
         seen = word(own + SEEN)
         spins = 0
-        waiting = True
-        while waiting:
+        while spins >= 0:
             generation = atomic_load(mailbox)
             if generation != seen and generation % 2 == 0:
                 job, workers = word(mailbox + JOB), word(mailbox + JOB + 8)
@@ -102,25 +103,24 @@ def serve():
                     if worker < workers:
                         call(run, mailbox, job, worker)
                 spins = 0
-            elif spins < SPINS:
+            elif spins < IDLE_SPINS:
                 pause()
                 spins += 1
             else:
                 # Parked first, then a last look: whoever posts a job looks the other way round.
                 atomic_add(own + PARKED, 1)
                 if atomic_load(mailbox) == seen:
-                    waiting = False
-                else:
-                    atomic_add(own + PARKED, -1)
-                    spins = 0
+                    wait_while(mailbox, seen)
+                atomic_add(own + PARKED, -1)
+                spins = 0
 
     return kernel
 
 
 def launch():
-    """Claim the team, post a job and, unless somebody must be woken first, run the caller's part.
+    """Claim the team, post a job, wake who sleeps, and run the caller's part.
 
-    Returns `RAN`, `POSTED` (wake the workers, run the caller's part, then `leave`) or `BUSY`.
+    Returns `RAN`, or `BUSY` if somebody else has the team.
     """
 
     def kernel(mailbox, run, job) -> int:
@@ -136,18 +136,9 @@ def launch():
         for w in range(1, workers):
             parked += atomic_load(mailbox + WORKER + w * WORKER_BYTES + PARKED)
         if parked:
-            return POSTED
+            wake_all(mailbox)
         call(run, mailbox, job, 0)
         atomic_add(mailbox + OWNERS, -1)
         return RAN
-
-    return kernel
-
-
-def leave():
-    """Let others have the team."""
-
-    def kernel(mailbox):
-        atomic_add(mailbox + OWNERS, -1)
 
     return kernel

@@ -1,10 +1,10 @@
 """What a built-in function of plain arrays does between Python's call and its formula's kernel."""
 
-from .. import door, team
+from .. import door
 from ..direct import CHUNK, PARALLEL_ELEMENTS
-from ..elementwise import ALONE, BLOCK, FIELDS, MOST_ELEMENTS
+from ..elementwise import ALONE, BLOCK, FIELDS, MOST_ELEMENTS, WORTH_WAKING
 from ..simd import ask, ask_real, ask_with_real, call, half_word, put_real, put_word, real_at, word
-from .arguments import are_awake, elements, is_like, parse, share
+from .arguments import elements, is_like, parse, share, team_for
 
 TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = (
     door.TYPE, door.DATA, door.NDIM, door.SHAPE, door.DESCR, door.FLAGS,
@@ -13,8 +13,7 @@ ALIGNED, WRITEABLE, C_ORDER, F_ORDER = door.ALIGNED, door.WRITEABLE, door.C_ORDE
 TUPLE_ITEMS, FLOAT_VALUE = door.TUPLE_ITEMS, door.FLOAT_VALUE
 ARRAY_TYPE, NONE, BLOCKS, NEW = door.ARRAY_TYPE, door.NONE, door.BLOCKS, door.NEW
 VECTORCALL, INCREF, DECREF = door.VECTORCALL, door.INCREF, door.DECREF
-PYTHON, OTHER, TEAM, HELD = door.PYTHON, door.OTHER, door.TEAM, door.HELD
-GATE_THREADS = team.GATE_THREADS
+PYTHON, OTHER, TEAM = door.PYTHON, door.OTHER, door.TEAM
 
 MOST = {"float32": 3e38, "float64": 1.7e308}
 """Larger numbers may round to infinity, which NumPy warns of."""
@@ -55,9 +54,7 @@ def elementwise(s):
         slots, total = word(fields + at_slots), inputs + scalars + 1
         ignored = word(fields + at_ignored)
         given = total + (1 if ignored < total else 0)
-        fits = word(context + HELD) == 0 and parse(
-            args, nargs, kwnames, word(fields + at_names), slots, given, 1
-        )  # fmt: skip
+        fits = parse(args, nargs, kwnames, word(fields + at_names), slots, given, 1)
         for i in range(ignored, total if fits else 0):
             put_word(slots + 8 * i, word(slots + 8 * i + 8))
         for i in range(inputs + word(fields + at_required) if fits else 0):
@@ -127,15 +124,15 @@ def elementwise(s):
             fits = fits and double_at(word(fields + at_least) + 8 * i) <= value
             fits = fits and value <= double_at(word(fields + at_greatest) + 8 * i)
             put_double(values + 8 * i, value)
-        gate, workers = word(context + TEAM), 1
-        large = size >= MOST_ELEMENTS
+        workers = 1
         if size >= ALONE:
-            workers = word(gate + GATE_THREADS)
-            if workers != 1 and not (
-                workers <= word(fields + at_room) and are_awake(gate, workers)
-            ):  # fmt: skip
-                large = large or size >= PARALLEL_ELEMENTS
+            workers = team_for(
+                word(context + TEAM), word(fields + at_room), size < WORTH_WAKING,
+                size < PARALLEL_ELEMENTS,
+            )  # fmt: skip
+            if workers == 0 and size < PARALLEL_ELEMENTS:
                 workers = 1
+        large = size >= MOST_ELEMENTS or workers == 0
         if not fits or large:
             otherwise = word(context + (PYTHON if fits else OTHER))
             if nargs > 0 and word(word(args) + TYPE) != array_type:
