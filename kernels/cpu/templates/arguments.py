@@ -3,7 +3,8 @@
 from numba.extending import register_jitable
 
 from .. import door, team
-from ..simd import ask, call, half_word, put_word, wake_all, word
+from ..memory import ask, call, half_word, put_word, word
+from ..system import wake_all
 
 TYPE, NDIM, SHAPE, DESCR = door.TYPE, door.NDIM, door.SHAPE, door.DESCR
 TUPLE_SIZE, TUPLE_ITEMS = door.TUPLE_SIZE, door.TUPLE_ITEMS

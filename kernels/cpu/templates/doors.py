@@ -8,7 +8,7 @@ from inspect import signature
 
 from .. import door, predictor, team
 from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING
-from ..simd import ask, call, half_word, put_word, word
+from ..memory import ask, call, half_word, put_word, word
 from .arguments import launch, share, team_for
 from .matmul import matmul as _matmul
 from .matmul import row

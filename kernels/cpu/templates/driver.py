@@ -5,19 +5,17 @@ record holds the address of the op's kernel and then its fields. A job says whic
 for which steps. All are 64-bit integers.
 """
 
-from ..simd import (
+from ..memory import call, put_word, word
+from ..system import (
     atomic_add,
     atomic_load,
     atomic_store,
-    call,
     flush_subnormals,
     pause,
-    put_word,
     restore_mode,
     sched_yield,
     wait_while,
     wake_all,
-    word,
 )
 from ..team import (
     BARRIER,

@@ -3,7 +3,17 @@
 from .. import door
 from ..direct import CHUNK, PARALLEL_ELEMENTS
 from ..elementwise import ALONE, BLOCK, FIELDS, MOST_ELEMENTS, WORTH_WAKING
-from ..simd import ask, ask_real, ask_with_real, call, half_word, put_real, put_word, real_at, word
+from ..memory import (
+    ask,
+    ask_real,
+    ask_with_real,
+    call,
+    half_word,
+    put_real,
+    put_word,
+    real_at,
+    word,
+)
 from .arguments import elements, is_like, parse, share, team_for
 
 TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = (

@@ -11,7 +11,8 @@ workers.
 """
 
 from ...vocabulary import fma
-from ..simd import Simd, call, span, word
+from ..memory import call, span, word
+from ..simd import Simd
 
 
 def forward(s: Simd):

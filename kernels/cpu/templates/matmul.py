@@ -1,7 +1,8 @@
 """The general matrix product: any two matrices whose rows or columns are contiguous."""
 
 from ...vocabulary import fma
-from ..simd import Simd, call, prefetch, span, word
+from ..memory import call, prefetch, span, word
+from ..simd import Simd
 
 AHEAD = 8
 """Rows of B that are asked for before a row is multiplied with them, one after the other."""

@@ -1,6 +1,7 @@
 """Rows with mean 0 and variance 1, and the gradient of that."""
 
-from ..simd import Simd, span
+from ..memory import span
+from ..simd import Simd
 
 
 def layer_norm(s: Simd):

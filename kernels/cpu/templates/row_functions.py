@@ -3,8 +3,8 @@
 from inspect import signature
 
 from .. import door
+from ..memory import ask, ask_with_real, byte_at, call, half_word, put_real, put_word, real_at, word
 from ..rows import ENTROPY_FIELDS, ROW_BLOCK, ROW_FIELDS
-from ..simd import ask, ask_with_real, byte_at, call, half_word, put_real, put_word, real_at, word
 from . import rows as templates
 from .arguments import elements, is_like, parse
 

@@ -5,7 +5,8 @@ Each worker has the rows that `rows`, a table of spans, gives it.
 
 from numba.extending import register_jitable
 
-from ..simd import Simd, call, prefetch, put_word, span, word
+from ..memory import call, prefetch, put_word, span, word
+from ..simd import Simd
 
 
 def gather(s: Simd, source):
