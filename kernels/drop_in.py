@@ -88,7 +88,7 @@ def _ufunc(name: str, call: Any) -> _Function:
 
 
 def _large(ufunc: np.ufunc, spec: Pointwise, count: int) -> Callable:
-    """Arrays of `PARALLEL_ELEMENTS` or more elements, which several threads share."""
+    """Arrays that are the door's but for their size, or before there is a team of threads."""
 
     def large(*args, out=None):
         out = args[count] if len(args) > count else out
@@ -118,18 +118,22 @@ def _unary(name: str) -> _Function:
     return _ufunc(
         name,
         elementwise_door(
-            spec, _large(ufunc, spec, 1), ["x"], checked=warned is not None, other=ufunc
+            spec, _large(ufunc, spec, 1), ["x, /"], checked=warned is not None, other=ufunc
         ),
     )
+
+
+_TWO = ("x1 ", "x2, /")
+"""Arguments of ufuncs have no names: no keyword is spelled like that."""
 
 
 def _binary(name: str) -> _Function:
     ufunc, formula = getattr(np, name), _BINARY[name]
     arrays = Pointwise(f"numpy {name}", formula, 2)
     number = Pointwise(f"numpy {name} number", formula, 1, 1, 1)
-    both = elementwise_door(arrays, _large(ufunc, arrays, 2), ["x1", "x2"], other=ufunc)
+    both = elementwise_door(arrays, _large(ufunc, arrays, 2), _TWO, other=ufunc)
     one = elementwise_door(
-        number, _large(ufunc, number, 2), ["x1", "x2"], other=both, no_array=ufunc
+        number, _large(ufunc, number, 2), _TWO, other=both, no_array=ufunc
     )
     return _ufunc(name, one)
 
@@ -173,7 +177,7 @@ _MEAN: Any = np.ndarray.mean
 
 
 def _reduced(a, axis, dtype, out, keepdims, initial, where):
-    """The sum of a large plain array in float64 or its own dtype, or nothing."""
+    """The sum of a large array, or nothing where it is left to NumPy."""
     if dtype is not None or out is not None or where is not _NOT_GIVEN or not _plain(a):
         return None
     found = _sum(a, axis) if initial is _NOT_GIVEN else None

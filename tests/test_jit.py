@@ -10,6 +10,8 @@ import pytest
 
 import fusednn as fnn
 from fusednn.kernels.cpu import isa, jit
+from fusednn.kernels.cpu.direct import elementwise
+from fusednn.kernels.cpu.pointwise import Pointwise
 
 PROGRAM = """
 import sys
@@ -119,3 +121,14 @@ def test_objects_are_named_by_all_that_they_depend_on():
     kernels = [jit.Kernel("a", lambda isa: None), jit.Kernel("b", lambda isa: None)]
     kernels.append(jit.Kernel("a", lambda isa: None, source="a formula"))
     assert len({jit._path(kernel) for kernel in kernels}) == 3
+
+
+def test_kernels_of_one_name_and_two_formulas():
+    formulas = (lambda x: x + 1.0, lambda x: x * 3.0)
+    specs = [Pointwise("same name", formula, 1) for formula in formulas]
+    first, second = jit.compiled([spec.kernel("float64") for spec in specs])
+    assert first.address != second.address
+    for spec, expected in zip(specs, (3.0, 6.0), strict=True):
+        y = np.empty(1)
+        elementwise(spec, [np.full(1, 2.0)], [y])
+        assert y[0] == expected

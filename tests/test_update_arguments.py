@@ -253,3 +253,15 @@ def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
     assert (X == 1).all()
+
+
+@pytest.mark.parametrize("shift", [-3, -1, 1, 5])
+def test_a_gradient_that_overlaps_its_parameter(shift):
+    """The update reads the gradient as it was, whatever is written meanwhile."""
+    start = np.random.default_rng(0).standard_normal(300)
+    buffer = start.copy()
+    low = max(0, -shift)
+    param, grad = buffer[low + shift : 200 + low + shift], buffer[low : 200 + low]
+    expected = param - 0.5 * grad
+    fnn.sgd_update(param, grad, lr=0.5)
+    np.testing.assert_array_equal(param, expected)

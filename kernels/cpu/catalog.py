@@ -26,7 +26,7 @@ def op(module: str, name: str, dtype: str, *options) -> Kernel:
 
         return _template(module, name)(simd(dtype, isa), *options)
 
-    return Kernel(" ".join([name, dtype, *(str(option) for option in options)]), build)
+    return Kernel(" ".join([module, name, dtype, *(str(option) for option in options)]), build)
 
 
 def door(module: str, name: str) -> Kernel:

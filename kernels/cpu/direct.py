@@ -17,7 +17,7 @@ CHUNK = 4096
 """Elements of one row, when a flat array is cut into rows for threads and for sums."""
 
 PARALLEL_ELEMENTS = 1 << 17
-"""Elementwise calls on fewer elements are faster on one thread."""
+"""Calls through Python on fewer elements are one thread's: the others may have to be woken."""
 
 
 NAMES = {"f": "float32", "d": "float64"}

@@ -1,8 +1,8 @@
 """Elementary functions on vectors, float32 and float64.
 
-Arguments are reduced to an interval around 0 where a Taylor or Mercator series converges within a
-few terms, so that every coefficient is a simple fraction. Infinities, NaN, signed zeros and
-subnormal numbers are answered as NumPy answers them.
+Arguments are reduced to an interval around 0 where a series or an interpolation of a few terms is
+enough; where a coefficient is no simple fraction, a comment says what it was fitted to. Infinities,
+NaN, signed zeros and subnormal numbers are answered as NumPy answers them.
 """
 
 from __future__ import annotations

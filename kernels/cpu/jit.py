@@ -12,7 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
 from inspect import signature
@@ -37,7 +37,7 @@ class Compiled(NamedTuple):
 
 @dataclass(frozen=True)
 class Kernel:
-    """A function still to be compiled.
+    """A function still to be compiled; two of one name and source are the same.
 
     Attributes
     ----------
@@ -53,7 +53,7 @@ class Kernel:
     """
 
     name: str
-    build: Callable[[ISA], object]
+    build: Callable[[ISA], object] = field(compare=False)
     source: str = ""
 
 
@@ -64,13 +64,13 @@ def compiled(kernels: Iterable[Kernel]) -> list[Compiled]:
     """Make `kernels` callable, compiling and caching those that this machine has not seen."""
     kernels = list(kernels)
     with _lock:
-        missing = {k.name: k for k in kernels if _key(k) not in _compiled}
-        found = {name: _read(_path(kernel)) for name, kernel in missing.items()}
-        fresh = [kernel for name, kernel in missing.items() if not found[name]]
+        missing = {k for k in kernels if _key(k) not in _compiled}
+        found = {kernel: _read(_path(kernel)) for kernel in missing}
+        fresh = [kernel for kernel, code in found.items() if not code]
         if fresh:
             found |= _compile_all(fresh)
-        for name, kernel in missing.items():
-            _compiled[_key(kernel)] = _load(found[name])
+        for kernel, code in found.items():
+            _compiled[_key(kernel)] = _load(code)
         return [_compiled[_key(kernel)] for kernel in kernels]
 
 
@@ -79,11 +79,11 @@ def address(kernel: Kernel) -> int:
     return compiled([kernel])[0].address
 
 
-def _compile_all(kernels: list[Kernel]) -> dict[str, bytes]:
+def _compile_all(kernels: list[Kernel]) -> dict[Kernel, bytes]:
     _announce()
-    objects = {kernel.name: _compile(kernel.build(host()), host()) for kernel in kernels}
+    objects = {kernel: _compile(kernel.build(host()), host()) for kernel in kernels}
     for kernel in kernels:
-        _write(_path(kernel), objects[kernel.name])
+        _write(_path(kernel), objects[kernel])
     return objects
 
 

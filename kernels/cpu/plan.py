@@ -105,19 +105,19 @@ class Plan:
 
     def finish(self) -> Plan:
         """Compile what is needed, all at once, and lay out the records."""
-        kernels = {}
+        kernels = set()
         for kernel, fields in self._ops:
-            kernels[kernel.name] = kernel
+            kernels.add(kernel)
             for value in fields.values():
                 if isinstance(value, Kernel):
-                    kernels[value.name] = value
+                    kernels.add(value)
                 elif isinstance(value, Tiles):
-                    kernels |= {k.name: k for k in value.kernels(self.dtype).values()}
-        found = dict(zip(kernels, compiled(kernels.values()), strict=True))
+                    kernels |= {*value.kernels(self.dtype).values()}
+        found = dict(zip(kernels, compiled(kernels), strict=True))
         self._share_scratch()
         records = []
         for kernel, fields in self._ops:
-            address, parameters = found[kernel.name]
+            address, parameters = found[kernel]
             names = parameters[3:]
             if set(names) != set(fields):
                 raise TypeError(f"{kernel.name} takes {names} but was given {tuple(fields)}")
@@ -152,11 +152,11 @@ class Plan:
             self.slots.setdefault(value.name, []).append((record, i))
             return 0
         if isinstance(value, Kernel):
-            return found[value.name].address
+            return found[value].address
         if isinstance(value, Tiles):
             table = value.table(self.dtype, self.isa)
             for n, kernel in value.kernels(self.dtype).items():
-                table[n] = found[kernel.name].address
+                table[n] = found[kernel].address
             value = table
         if isinstance(value, np.ndarray):
             self._keep.append(value)

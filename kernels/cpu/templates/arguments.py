@@ -6,7 +6,7 @@ from .. import door, team
 from ..memory import ask, call, half_word, put_word, word
 from ..system import wake_all
 
-TYPE, NDIM, SHAPE, DESCR = door.TYPE, door.NDIM, door.SHAPE, door.DESCR
+TYPE, DATA, NDIM, SHAPE, DESCR = door.TYPE, door.DATA, door.NDIM, door.SHAPE, door.DESCR
 TUPLE_SIZE, TUPLE_ITEMS = door.TUPLE_SIZE, door.TUPLE_ITEMS
 TEAM = door.TEAM
 GATE_MAILBOX, GATE_RUN, GATE_LAUNCH = team.GATE_MAILBOX, team.GATE_RUN, team.GATE_LAUNCH
@@ -62,6 +62,27 @@ def elements(x):
     for i in range(half_word(x + NDIM)):
         size *= word(word(x + SHAPE) + 8 * i)
     return size
+
+
+@register_jitable
+def may_write(x, to, size, item):
+    """Whether `to` may be written while the array x is read: they are apart, or the same places."""
+    start, target, length = word(x + DATA), word(to + DATA), size * item
+    return start + length <= target or target + length <= start or start == target
+
+
+@register_jitable
+def pair(make_tuple, decref, number, array):
+    """The tuple of two objects, which it takes over; 0 if there is no memory, or no number."""
+    found = ask(make_tuple, 2) if number else 0
+    if found:
+        put_word(found + TUPLE_ITEMS, number)
+        put_word(found + TUPLE_ITEMS + 8, array)
+        return found
+    ask(decref, array)
+    if number:
+        ask(decref, number)
+    return 0
 
 
 @register_jitable

@@ -91,13 +91,12 @@ def serve():
         atomic_store(own + PARKED, 0)
         seen = word(own + SEEN)
         spins = 0
-        while spins >= 0:
+        while spins >= 0:  # as long as the process lives
             generation = atomic_load(mailbox)
             if generation != seen and generation % 2 == 0:
                 job, workers = word(mailbox + JOB), word(mailbox + JOB + 8)
                 if atomic_load(mailbox) == generation:
                     seen = generation
-                    put_word(own + SEEN, seen)
                     if worker < workers:
                         call(run, mailbox, job, worker)
                 spins = 0

@@ -14,13 +14,13 @@ from ..memory import (
     real_at,
     word,
 )
-from .arguments import elements, is_like, parse, share, team_for
+from .arguments import elements, is_like, may_write, pair, parse, share, team_for
 
 TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = (
     door.TYPE, door.DATA, door.NDIM, door.SHAPE, door.DESCR, door.FLAGS,
 )  # fmt: skip
 ALIGNED, WRITEABLE, C_ORDER, F_ORDER = door.ALIGNED, door.WRITEABLE, door.C_ORDER, door.F_ORDER
-TUPLE_ITEMS, FLOAT_VALUE = door.TUPLE_ITEMS, door.FLOAT_VALUE
+FLOAT_VALUE = door.FLOAT_VALUE
 ARRAY_TYPE, NONE, BLOCKS, NEW = door.ARRAY_TYPE, door.NONE, door.BLOCKS, door.NEW
 VECTORCALL, INCREF, DECREF = door.VECTORCALL, door.INCREF, door.DECREF
 PYTHON, OTHER, TEAM = door.PYTHON, door.OTHER, door.TEAM
@@ -100,6 +100,7 @@ def elementwise(s):
                 # of what is updated in place, the first input is only read
                 if in_place and same:
                     same = half_word(other + FLAGS) & WRITEABLE != 0
+                    same = same and may_write(x, other, size, item)
                 fits = fits and same
             order = flags & (C_ORDER if row else C_ORDER | F_ORDER)
             fits = fits and order != 0 and flags & ALIGNED != 0 and size > 0
@@ -109,10 +110,10 @@ def elementwise(s):
             order &= half_word(out + FLAGS) if fits else 0
             fits = order != 0
             for a in range(inputs if fits else 0):
-                start, to = word(word(slots + 8 * a) + DATA), word(out + DATA)
-                apart = start + size * item <= to or to + size * item <= start
-                same = start == to and not checked and not (row and a == inputs - 1)
-                fits = fits and (apart or same)
+                other = word(slots + 8 * a)
+                fits = fits and may_write(other, out, size, item)
+                if checked or row and a == inputs - 1:
+                    fits = fits and word(other + DATA) != word(out + DATA)
         defaults, values = word(fields + at_defaults), word(fields + at_values)
         largest = most_double if item == 8 else most_single
         for i in range(scalars if fits else 0):
@@ -220,14 +221,6 @@ def elementwise(s):
         value = ask_with_real(word(fields + at_make_float), added)
         if outputs == 0:
             return value
-        pair = ask(word(fields + at_make_tuple), 2) if value else 0
-        if pair == 0:
-            ask(word(context + DECREF), out)
-            if value:
-                ask(word(context + DECREF), value)
-            return 0
-        put_word(pair + TUPLE_ITEMS, value)
-        put_word(pair + TUPLE_ITEMS + 8, out)
-        return pair
+        return pair(word(fields + at_make_tuple), word(context + DECREF), value, out)
 
     return kernel

@@ -1,7 +1,36 @@
 """Rows with mean 0 and variance 1, and the gradient of that."""
 
+from numba.extending import register_jitable
+
 from ..memory import span
 from ..simd import Simd
+
+
+def _loops(s: Simd):
+    """The mean of a row, and what its deviations are multiplied by: 1 / sqrt(variance + eps)."""
+    from ...vocabulary import fma, sqrt
+
+    lanes, size, load, first = s.lanes, s.size, s.load_first, s.first
+    total, zero, add = s.sum, s.constant(0.0), s.formula(lambda a, b: a + b, 2)
+    multiply = s.formula(lambda a, b: a * b, 2)
+    square = s.formula(lambda x, mean: (x - mean) * (x - mean), 2)
+    inverse = s.formula(lambda sum, share, eps: 1.0 / sqrt(fma(sum, share, eps)), 3)
+
+    @register_jitable
+    def row_mean(row, n, share):
+        mean = zero()
+        for j in range(0, n, lanes):
+            mean = add(mean, load(row + j * size, n - j))
+        return multiply(total(mean), share)
+
+    @register_jitable
+    def row_scale(row, n, mean, share, eps):
+        spread = zero()
+        for j in range(0, n, lanes):
+            spread = add(spread, first(square(load(row + j * size, n - j), mean), n - j))
+        return inverse(total(spread), share, eps)
+
+    return row_mean, row_scale
 
 
 def layer_norm(s: Simd):
@@ -9,14 +38,11 @@ def layer_norm(s: Simd):
 
     `numbers` are 1 / n and eps.
     """
-    from ...vocabulary import fma, sqrt
+    from ...vocabulary import fma
 
     lanes, size = s.lanes, s.size
-    load, store, first, broadcast = s.load_first, s.store_first, s.first, s.broadcast
-    total, zero, add = s.sum, s.constant(0.0), s.formula(lambda a, b: a + b, 2)
-    multiply = s.formula(lambda a, b: a * b, 2)
-    square = s.formula(lambda x, mean: (x - mean) * (x - mean), 2)
-    inverse = s.formula(lambda sum, share, eps: 1.0 / sqrt(fma(sum, share, eps)), 3)
+    load, store, broadcast = s.load_first, s.store_first, s.broadcast
+    row_mean, row_scale = _loops(s)
     apply = s.formula(lambda x, mean, r, w, b: fma((x - mean) * r, w, b), 5)
 
     def kernel(step, worker, workers, rows, n, x, x_pitch, weight, bias, numbers, y, y_pitch):
@@ -24,15 +50,8 @@ def layer_norm(s: Simd):
         share, eps = broadcast(numbers), broadcast(numbers + size)
         for i in range(begin, stop):
             row, out = x + i * x_pitch, y + i * y_pitch
-            mean = zero()
-            for j in range(0, n, lanes):
-                mean = add(mean, load(row + j * size, n - j))
-            mean = multiply(total(mean), share)
-            spread = zero()
-            for j in range(0, n, lanes):
-                value = square(load(row + j * size, n - j), mean)
-                spread = add(spread, first(value, n - j))
-            r = inverse(total(spread), share, eps)
+            mean = row_mean(row, n, share)
+            r = row_scale(row, n, mean, share, eps)
             for j in range(0, n, lanes):
                 at, left = j * size, n - j
                 value = apply(
@@ -45,14 +64,13 @@ def layer_norm(s: Simd):
 
 def layer_norm_backward(s: Simd):
     """``dx = r (g - mean(g) - h mean(g h))`` with g = dy weight, h = (x - mean) r; and dy h."""
-    from ...vocabulary import fma, sqrt
+    from ...vocabulary import fma
 
     lanes, size = s.lanes, s.size
     load, store, first, broadcast = s.load_first, s.store_first, s.first, s.broadcast
+    row_mean, row_scale = _loops(s)
     total, zero, add = s.sum, s.constant(0.0), s.formula(lambda a, b: a + b, 2)
     multiply = s.formula(lambda a, b: a * b, 2)
-    square = s.formula(lambda x, mean: (x - mean) * (x - mean), 2)
-    inverse = s.formula(lambda sum, share, eps: 1.0 / sqrt(fma(sum, share, eps)), 3)
     normal = s.formula(lambda x, mean, r: (x - mean) * r, 3)
     multiply_add = s.formula(lambda a, b, c: fma(a, b, c), 3)
     apply = s.formula(lambda g, h, r, level, slope: r * (g - level - h * slope), 5)
@@ -66,15 +84,8 @@ def layer_norm_backward(s: Simd):
         for i in range(begin, stop):
             row, slopes = x + i * x_pitch, dy + i * dy_pitch
             out, more = dx + i * dx_pitch, dyh + i * dyh_pitch
-            mean = zero()
-            for j in range(0, n, lanes):
-                mean = add(mean, load(row + j * size, n - j))
-            mean = multiply(total(mean), share)
-            spread = zero()
-            for j in range(0, n, lanes):
-                value = square(load(row + j * size, n - j), mean)
-                spread = add(spread, first(value, n - j))
-            r = inverse(total(spread), share, eps)
+            mean = row_mean(row, n, share)
+            r = row_scale(row, n, mean, share, eps)
             level, slope = zero(), zero()
             for j in range(0, n, lanes):
                 at, left = j * size, n - j

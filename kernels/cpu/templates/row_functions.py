@@ -6,13 +6,13 @@ from .. import door
 from ..memory import ask, ask_with_real, byte_at, call, half_word, put_real, put_word, real_at, word
 from ..rows import ENTROPY_FIELDS, ROW_BLOCK, ROW_FIELDS
 from . import rows as templates
-from .arguments import elements, is_like, parse
+from .arguments import elements, is_like, may_write, pair, parse
 
 TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = (
     door.TYPE, door.DATA, door.NDIM, door.SHAPE, door.DESCR, door.FLAGS,
 )  # fmt: skip
 INPUT, OUTPUT = door.ALIGNED | door.C_ORDER, door.ALIGNED | door.C_ORDER | door.WRITEABLE
-TUPLE_ITEMS, FLOAT_VALUE = door.TUPLE_ITEMS, door.FLOAT_VALUE
+FLOAT_VALUE = door.FLOAT_VALUE
 ARRAY_TYPE, NONE, BLOCKS, NEW = door.ARRAY_TYPE, door.NONE, door.BLOCKS, door.NEW
 VECTORCALL, INCREF, DECREF, PYTHON = door.VECTORCALL, door.INCREF, door.DECREF, door.PYTHON
 
@@ -72,10 +72,8 @@ def rows(s):
         if fits and out:
             fits = whole and is_like(out, x, array_type)
             fits = fits and half_word(out + FLAGS) & OUTPUT == OUTPUT
-            length = size * word(block + at_size)
             for a in range(inputs if fits else 0):
-                start, to = word(word(slots + 8 * a) + DATA), word(out + DATA)
-                fits = fits and (start + length <= to or to + length <= start or start == to)
+                fits = fits and may_write(word(slots + 8 * a), out, size, word(block + at_size))
         if not fits:
             return ask(word(context + VECTORCALL), word(context + PYTHON), args, nargs, kwnames)
         if out:
@@ -191,14 +189,6 @@ def entropy(s):
         number = ask_with_real(word(fields + at_make_float), added)
         if not gradient:
             return number
-        pair = ask(word(fields + at_make_tuple), 2) if number else 0
-        if pair == 0:
-            ask(word(context + DECREF), out)
-            if number:
-                ask(word(context + DECREF), number)
-            return 0
-        put_word(pair + TUPLE_ITEMS, number)
-        put_word(pair + TUPLE_ITEMS + 8, out)
-        return pair
+        return pair(word(fields + at_make_tuple), word(context + DECREF), number, out)
 
     return kernel
