@@ -1,7 +1,6 @@
 """What weights start as.
 
-Scaled initializers follow Glorot & Bengio 2010, He et al. 2015 and LeCun et al. 1998, with normal
-distributions cut off at two standard deviations, as in Keras.
+Objects with Keras' names and a seed of their own; the numbers are those of `kernels.initializers`.
 """
 
 from __future__ import annotations

@@ -7,21 +7,30 @@ import pytest
 from scipy import special
 
 from fusednn.kernels import vocabulary
+from fusednn.kernels.cpu import elementary
 from fusednn.kernels.cpu.direct import elementwise
-from fusednn.kernels.cpu.elementary import MAX_ULP
 from fusednn.kernels.cpu.isa import host
 from fusednn.kernels.cpu.pointwise import Pointwise
+from fusednn.kernels.formulas import ACTIVATIONS
 
+COMPOSED = ("sigmoid", "softplus")  # formulas with a bound of their own, over all numbers too
+MAX_ULP = elementary.MAX_ULP | {name: ACTIVATIONS[name].max_ulp for name in COMPOSED}
+FORMULAS = {name: getattr(vocabulary, name) for name in elementary.MAX_ULP}
+FORMULAS |= {name: ACTIVATIONS[name].value for name in COMPOSED}
 ORACLES = {name: getattr(np, name) for name in MAX_ULP if hasattr(np, name)}
-ORACLES |= {"erf": special.erf, "normal_cdf": special.ndtr}
+ORACLES |= {"erf": special.erf, "normal_cdf": special.ndtr, "sigmoid": special.expit}
+# log(1 + exp(x)) keeps its digits in float64 as log1p below 0 and x + log1p above
+ORACLES["softplus"] = lambda x: np.maximum(x, 0) + np.log1p(np.exp(-np.abs(x)))
 PRECISE = {name: getattr(mpmath, name, None) for name in MAX_ULP} | {"normal_cdf": mpmath.ncdf}
+PRECISE["sigmoid"] = lambda x: 1 / (1 + mpmath.exp(-x))
+PRECISE["softplus"] = lambda x: mpmath.log1p(mpmath.exp(x))
 SPECIAL = [0.0, -0.0, np.inf, -np.inf, np.nan, 1.0, -1.0]
 UNFUSED = 1 if host().fma else 1.4
 
 
 def apply(name, x):
     y = np.empty_like(x)
-    elementwise(Pointwise(f"test {name}", getattr(vocabulary, name), 1), [x], [y])
+    elementwise(Pointwise(f"test {name}", FORMULAS[name], 1), [x], [y])
     return y
 
 

@@ -15,6 +15,9 @@ def test_one_hot():
         np.testing.assert_array_equal(got, np.eye(3)[np.asarray(labels, int)])
         assert got.dtype == np.float32
     assert fnn.one_hot([1], 2, dtype=bool).dtype == bool
+    out = np.full((3, 2), 7, "f4").T
+    assert fnn.one_hot([2, 0], 3, out=out) is out
+    np.testing.assert_array_equal(out, [[0, 0, 1], [1, 0, 0]])
     for labels, error in (([3], ValueError), ([-1], ValueError), ([0.5], TypeError)):
         with pytest.raises(error, match=r"\[one_hot\] labels"):
             fnn.one_hot(labels, 3)

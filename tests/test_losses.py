@@ -1,13 +1,18 @@
 """Losses that are sums over elements: NumPy's formulas, differences, PyTorch, reductions, edges."""
 
 import inspect
+import operator
 
 import numpy as np
 import pytest
 from scipy import special
 
 import fusednn as fnn
+from fusednn.kernels import vocabulary
+from fusednn.kernels.cpu.isa import host
+from fusednn.kernels.formulas import LOSSES
 from fusednn.kernels.functional.losses import ALL, FUNCTIONS, Elementwise
+from fusednn.kernels.vocabulary import Symbol
 
 
 def huber(p, t, delta=1.0):
@@ -297,3 +302,34 @@ def test_wrong_choices_are_refused():
         fnn.value_and_grad("mes_loss", [1.0], [1.0])
     with pytest.raises(ValueError, match="log_input is 'no'; it must be True or False"):
         fnn.poisson_nll_loss([1.0], [1.0], log_input="no")
+
+
+class Largest(Symbol):
+    """A value in higher precision, which notes the largest finite term on the way to it."""
+
+    def __init__(self, value, terms):
+        self.value, self.terms = value, terms
+        if np.asarray(value).dtype != bool:
+            np.copyto(terms, np.abs(value), where=np.isfinite(value) & (np.abs(value) > terms))
+
+    def emit(self, word, *operands):
+        values = [o.value if isinstance(o, Largest) else o for o in operands]
+        names = {"add", "sub", "mul", "div", "neg", "gt", "ge", "lt", "le", "eq", "ne"}
+        function = getattr(operator, word.replace("div", "truediv")) if word in names else None
+        return Largest((function or getattr(vocabulary, word))(*values), self.terms)
+
+
+@pytest.mark.parametrize("name", LOSSES)
+@every_dtype
+def test_stated_ulp(name, dtype):
+    """The error in units of the last place of the formula's largest term."""
+    loss = LOSSES[name]
+    options = {loss.choice[0]: loss.choice[1]} if loss.choice else {}
+    pred, target = data(loss.function, options, dtype, (400, 250), seed=3)
+    wide = np.float64 if dtype == "float32" else np.longdouble
+    terms = np.zeros(pred.shape, wide)
+    with np.errstate(all="ignore"):
+        exact = loss.value(*(Largest(a.astype(wide), terms) for a in (pred, target))).value
+    got = getattr(fnn, loss.function)(pred, target, reduction="none", **options)
+    error = np.abs(got - exact) / np.spacing(terms.astype(dtype)).astype(wide)
+    assert error.max() <= loss.max_ulp * (1 if host().fma else 1.4), pred.flat[error.argmax()]

@@ -265,3 +265,19 @@ def test_a_gradient_that_overlaps_its_parameter(shift):
     expected = param - 0.5 * grad
     fnn.sgd_update(param, grad, lr=0.5)
     np.testing.assert_array_equal(param, expected)
+
+
+def test_dictionaries_of_parameters():
+    rng = np.random.default_rng(1)
+    params = {name: rng.standard_normal(shape) for name, shape in (("w", (3, 4)), ("b", (4,)))}
+    grads = {name: rng.standard_normal(a.shape) for name, a in reversed(params.items())}
+    expected = {name: a - 0.5 * grads[name] for name, a in params.items()}
+    fnn.sgd_update(params, grads, lr=0.5)
+    for name, array in params.items():
+        np.testing.assert_array_equal(array, expected[name])
+    norm = np.sqrt(sum((g**2).sum() for g in grads.values()))
+    assert fnn.global_norm(grads) == pytest.approx(norm, rel=1e-12)
+    assert fnn.clip_by_norm(grads, norm / 2) == pytest.approx(norm, rel=1e-12)
+    assert fnn.global_norm(grads) == pytest.approx(norm / 2, rel=1e-12)
+    with pytest.raises(ValueError, match=r"\[sgd_update\] param has the entries \['w', 'b'\]"):
+        fnn.sgd_update(params, {"w": grads["w"]}, lr=0.5)

@@ -96,7 +96,8 @@ class Loss:
         Of (prediction, target) and of options, which have defaults; the gradient is with respect
         to the prediction.
     max_ulp : float
-        Largest error of `value` in units in the last place of its largest intermediate result.
+        Largest error of `value` in units in the last place of its largest term, which is the
+        largest of pred, target and all intermediate results of the formula.
     limits, function, choice
         As for `Activation`.
     """

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from ..cpu.elementwise import elementwise_door
 from ..cpu.pointwise import Pointwise
 from ..formulas import ACTIVATIONS, LIMITS, Activation
-from .elementwise import choose, function
+from .elementwise import choose, function, general
 
 _FORWARD_DOC = """The activation {name}: {about}.
 
@@ -66,19 +66,18 @@ def forward(entry: Activation, **variants) -> Callable:
     )
 
 
-def backward(entry: Activation, key: str = "", variants: dict | None = None) -> Callable:
+def gradient(entry: Activation, key: str = "", variants: dict | None = None) -> Callable:
     """The function that takes a gradient back through an activation."""
     who, settings = f"{entry.function}_backward", entry.gradient_options
     by_y = entry.saves == "y"
-    names, defaults = ("dy", "x", *settings), tuple(settings.values())
-    from_x = function(who, _from_x(entry), names, defaults, limits=entry.limits)
-    from_y = function(
-        who, _from_y(entry), ("dy", "y", *entry.options), tuple(entry.options.values()),
-        limits=entry.limits,
-    )  # fmt: skip
+    of_x = ("dy", "x", *settings), tuple(settings.values())
+    of_y = ("dy", "y", *entry.options), tuple(entry.options.values())
+    # A call with what the activation saves is the door below; one with x alone has its own.
+    from_x = (function if by_y else general)(who, _from_x(entry), *of_x, limits=entry.limits)
+    from_y = general(who, _from_y(entry), *of_y, limits=entry.limits)
     needed = "x or y" if by_y else "x"
 
-    def general(dy, x=None, y=None, *, out=None, **options):
+    def backward(dy, x=None, y=None, *, out=None, **options):
         if not options and by_y and y is not None:
             return from_y(dy, y, out=out)
         if key in options:
@@ -101,8 +100,8 @@ def backward(entry: Activation, key: str = "", variants: dict | None = None) -> 
     def _missing():
         return TypeError(f"[{who}] {needed} is missing: the derivative is a function of it.")
 
-    general.__name__ = general.__qualname__ = who
-    general.__doc__ = _BACKWARD_DOC.format(
+    backward.__name__ = backward.__qualname__ = who
+    backward.__doc__ = _BACKWARD_DOC.format(
         name=entry.function, about=entry.about or entry.name, missing=needed,
         needs="One of them; y is faster." if by_y else "The derivative is a function of x.",
         options=_options(settings, {"key": key, "variants": variants} if key else {}),
@@ -111,10 +110,9 @@ def backward(entry: Activation, key: str = "", variants: dict | None = None) -> 
     known = entry.options if by_y else settings
     shown = [f"{name}={value}" for name, value in settings.items() if name not in known]
     shown += [f"{key}={next(iter(variants))!r}"] if variants else []
-    if by_y:
-        names, defaults = ("dy", "y", *entry.options), tuple(entry.options.values())
+    names, defaults = of_y if by_y else of_x
     return elementwise_door(
-        _from_y(entry) if by_y else _from_x(entry), general, names, defaults, ranges=ranges,
+        _from_y(entry) if by_y else _from_x(entry), backward, names, defaults, ranges=ranges,
         ignored=("x", 1) if by_y else ("y", 2), shown=", ".join(shown),
     )  # fmt: skip
 
@@ -148,7 +146,7 @@ BY_NAME: dict[str, tuple[Callable, Callable]] = {}
 
 def _group(entries: list[Activation]) -> None:
     """The functions of entries that are one function with a choice; the first is the default."""
-    alone = [(forward(entry), backward(entry)) for entry in entries]
+    alone = [(forward(entry), gradient(entry)) for entry in entries]
     BY_NAME.update(zip((entry.name for entry in entries), alone, strict=True))
     pair = alone[0]
     if entries[0].choice:
@@ -159,7 +157,7 @@ def _group(entries: list[Activation]) -> None:
         )
         pair = (
             forward(entries[0], key=key, variants=others),
-            backward(entries[0], key, others_backward),
+            gradient(entries[0], key, others_backward),
         )
     name = entries[0].function
     FUNCTIONS.update(zip((name, f"{name}_backward"), pair, strict=True))

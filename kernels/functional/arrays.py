@@ -6,6 +6,8 @@ from typing import Any
 
 import numpy as np
 
+F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
+
 
 def floats(who: str, **arrays) -> list[np.ndarray]:
     """The arrays as NumPy arrays of one float dtype, which NumPy's rules choose.
@@ -31,9 +33,6 @@ def floats(who: str, **arrays) -> list[np.ndarray]:
     dtype = np.result_type(np.float32, dtype) if dtype.kind == "f" else F64
     converted = {name: np.asarray(array, dtype) for name, array in found.items()}
     return [converted.get(name) for name in arrays]  # type: ignore[misc]
-
-
-F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
 def _are_plain(arrays) -> bool:

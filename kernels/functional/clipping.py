@@ -16,14 +16,20 @@ def global_norm(arrays) -> float:
 
     Parameters
     ----------
-    arrays : array_like, or list of them
+    arrays : array_like, or list or dictionary of them
 
     Returns
     -------
     float
     """
-    arrays = arrays if isinstance(arrays, list | tuple) else [arrays]
+    arrays = _entries(arrays)
     return sqrt(sum(_square_sum(array) for array in arrays))
+
+
+def _entries(arrays) -> list:
+    if isinstance(arrays, dict):
+        return list(arrays.values())
+    return list(arrays) if isinstance(arrays, (list, tuple)) else [arrays]
 
 
 _SQUARE = Pointwise("square sum", lambda x: x * x, 1, 0, 0, 1)
@@ -48,7 +54,7 @@ def clip_by_norm(arrays, max_norm: float) -> float:
 
     Parameters
     ----------
-    arrays : ndarray, or list of them
+    arrays : ndarray, or list or dictionary of them
         float32 or float64.
     max_norm : float
 
@@ -63,7 +69,7 @@ def clip_by_norm(arrays, max_norm: float) -> float:
         Before anything has changed: when an array is no NumPy array of floats or is read-only, or
         `max_norm` is negative.
     """
-    arrays = arrays if isinstance(arrays, list | tuple) else [arrays]
+    arrays = _entries(arrays)
     if not max_norm >= 0:
         raise ValueError(f"[clip_by_norm] max_norm is {max_norm}; it must be at least 0.")
     for array in arrays:

@@ -119,7 +119,7 @@ class CustomActivation(_Registered):
             self.registered_name, self._value, function, self._saves, np.inf, _about(self._value),
             function=self.registered_name,
         )  # fmt: skip
-        self._backward = activations.backward(entry)
+        self._backward = activations.gradient(entry)
         ACTIVATIONS[self.registered_name] = entry
         activations.BY_NAME[self.registered_name] = (self._forward, self._backward)
         return function

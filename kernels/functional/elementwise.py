@@ -32,6 +32,20 @@ def function(
     limits : dict of str to str
         What numbers must be, see `LIMITS`.
     """
+    python = general(
+        who, spec, names, defaults, doc=doc, key=key, variants=variants, limits=limits
+    )
+    ranges = {name: LIMITS[limit] for name, limit in (limits or {}).items()}
+    shown = f"{key}={next(iter(variants))!r}" if variants else ""
+    return elementwise_door(spec, python, names, defaults, ranges=ranges, shown=shown)
+
+
+def general(
+    who: str, spec: Pointwise, names: Sequence[str], defaults: Sequence[float] = (), *,
+    doc: str = "", key: str = "", variants: dict[Any, Callable] | None = None,
+    limits: dict[str, str] | None = None,
+) -> Callable:  # fmt: skip
+    """What `function` makes, in Python alone: for every kind of array."""
     first = len(names) - len(defaults)
 
     def python(*args, **options):
@@ -50,9 +64,7 @@ def function(
 
     python.__name__ = python.__qualname__ = who
     python.__doc__ = doc
-    ranges = {name: LIMITS[limit] for name, limit in (limits or {}).items()}
-    shown = f"{key}={next(iter(variants))!r}" if variants else ""
-    return elementwise_door(spec, python, names, defaults, ranges=ranges, shown=shown)
+    return python
 
 
 def choose(who: str, key: str, variants, value) -> Any:

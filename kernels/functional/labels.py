@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 
 from .. import initializers
-from .arrays import F32, F64
+from .arrays import F32, F64, into
 from .rows import row_argmax
 
 
-def one_hot(labels, classes: int, *, dtype="float32") -> np.ndarray:
+def one_hot(labels, classes: int, *, dtype="float32", out=None) -> np.ndarray:
     """Rows of zeros with a one at each label.
 
     Parameters
@@ -19,6 +19,7 @@ def one_hot(labels, classes: int, *, dtype="float32") -> np.ndarray:
     labels : integer array_like of any shape
     classes : int
     dtype : dtype
+    out : ndarray of the answer's shape and dtype, optional
 
     Returns
     -------
@@ -27,7 +28,7 @@ def one_hot(labels, classes: int, *, dtype="float32") -> np.ndarray:
     Raises
     ------
     TypeError, ValueError
-        When labels are no integers, or out of range.
+        When labels are no integers or out of range, or `out` does not fit.
     """
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":
@@ -39,7 +40,7 @@ def one_hot(labels, classes: int, *, dtype="float32") -> np.ndarray:
         )
     result = np.zeros((labels.size, classes), dtype)
     result[np.arange(labels.size), labels.reshape(-1)] = 1
-    return result.reshape(*labels.shape, classes)
+    return into("one_hot", result.reshape(*labels.shape, classes), out)
 
 
 def argmax(x, axis: int | None = None, *, out=None):

@@ -1,6 +1,7 @@
 """Losses that are sums over elements, made from the registry; their common arguments.
 
-Every loss is an object with `run`; `functions` makes the public functions of it.
+A loss is an object with `value`, `backward` and `value_and_grad`; `functions` makes the public
+functions of it.
 """
 
 from __future__ import annotations
@@ -24,9 +25,11 @@ class Elementwise:
 
     def __init__(self, entries: list[Loss]):
         loss = entries[0]
-        self.name, self.loss = loss.function, loss
+        self.name = loss.function
+        self.about = f"{loss.about or loss.name}; within {loss.max_ulp} ULP of its largest term"
         self.key = loss.choice[0] if loss.choice else ""
-        self.variants = {e.choice[1]: Elementwise([_alone(e)]) for e in entries if e.choice}
+        alone = {e.choice[1]: replace(e, choice=None) for e in entries if e.choice}
+        self.variants = {value: Elementwise([entry]) for value, entry in alone.items()}
         self.options = {name: value for e in entries for name, value in e.options.items()}
         count, names = len(loss.options), ("pred", "target")
         defaults = tuple(loss.options.values())
@@ -57,10 +60,6 @@ class Elementwise:
 
     def value(self, who, pred, target, sample_weight, reduction, scale, options):
         """The loss under the reduction."""
-        if self.key in options:
-            return self._variant(who, options).value(
-                who, pred, target, sample_weight, reduction, scale, options
-            )
         if sample_weight is None and reduction != "none":
             total = self._sum(pred, target, **options)
             return np.float64(total * share_of(who, size_of(pred), reduction, scale))
@@ -70,10 +69,6 @@ class Elementwise:
 
     def backward(self, who, pred, target, sample_weight, reduction, scale, options, out=None):
         """The gradient with respect to pred."""
-        if self.key in options:
-            return self._variant(who, options).backward(
-                who, pred, target, sample_weight, reduction, scale, options, out
-            )
         share = share_of(who, size_of(pred), reduction, scale, quiet=True)
         if sample_weight is None:
             return self._gradient(pred, target, share, out=out, **options)
@@ -83,10 +78,6 @@ class Elementwise:
 
     def value_and_grad(self, who, pred, target, sample_weight, reduction, scale, options):
         """Both, in one pass."""
-        if self.key in options:
-            return self._variant(who, options).value_and_grad(
-                who, pred, target, sample_weight, reduction, scale, options
-            )
         share = share_of(who, size_of(pred), reduction, scale)
         if sample_weight is None and reduction != "none":
             total, slopes = self._both(pred, target, share, **options)
@@ -110,12 +101,13 @@ class Elementwise:
             found.append(array)
         return found
 
-    def _variant(self, who, options):
-        return choose(who, self.key, self.variants, options.pop(self.key))
 
-
-def _alone(loss: Loss) -> Loss:
-    return replace(loss, choice=None)
+def _chosen(who: str, loss, options: dict):
+    """The loss or the variant of it that the options ask for, which then are that one's."""
+    check_options(who, [*loss.options, *([loss.key] if loss.key else [])], options)
+    if loss.key in options:
+        return choose(who, loss.key, loss.variants, options.pop(loss.key))
+    return loss
 
 
 _PARAMETERS = """
@@ -145,16 +137,14 @@ def functions(loss) -> dict[str, Callable]:
     name = loss.name
 
     def value(pred, target, *, sample_weight=None, reduction="mean", scale=1.0, **options):
-        if options:
-            check_options(name, defaults, options)
-        return loss.value(name, pred, target, sample_weight, reduction, scale, options)
+        chosen = _chosen(name, loss, options) if options else loss
+        return chosen.value(name, pred, target, sample_weight, reduction, scale, options)
 
     def backward(
         pred, target, *, sample_weight=None, reduction="mean", scale=1.0, out=None, **options
     ):
-        if options:
-            check_options(who, defaults, options)
-        return loss.backward(who, pred, target, sample_weight, reduction, scale, options, out)
+        chosen = _chosen(who, loss, options) if options else loss
+        return chosen.backward(who, pred, target, sample_weight, reduction, scale, options, out)
 
     who = f"{name}_backward"
     by_rows = not isinstance(loss, Elementwise)
@@ -167,7 +157,7 @@ def functions(loss) -> dict[str, Callable]:
         divisor=loss.divisor if by_rows else "the number of losses, not by the sum of the weights",
         options="".join(f"    {n} : default {v!r}\n" for n, v in defaults.items()),
     )
-    about = (loss.loss.about if not by_rows else loss.about).rstrip(".")
+    about = loss.about
     for made, title, returned in (
         (value, f"{about}.", "numpy.float64, or an array of losses with reduction \"none\""),
         (backward, f"Gradient of `{name}` with respect to pred.", "ndarray of pred's shape"),
@@ -218,8 +208,7 @@ def value_and_grad(
             f"[value_and_grad] there is no loss {loss!r}; use one of {', '.join(ALL)}."
         )
     if options:
-        known = [*found.options, found.key] if found.key else found.options
-        check_options(f"value_and_grad of {loss}", known, options)
+        found = _chosen(loss, found, options)
     return found.value_and_grad(loss, pred, target, sample_weight, reduction, scale, options)
 
 

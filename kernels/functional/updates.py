@@ -43,7 +43,7 @@ def sgd_update(
         float32 or float64; may be views.
     grad : array_like of param's shape, or list or dictionary
     lr : float
-    velocity : ndarray, or list, needed with momentum
+    velocity : like param, needed with momentum
         Starts as zeros, and is updated too.
     momentum, dampening : float
     nesterov : bool
@@ -98,7 +98,7 @@ def adam_update(
     param : ndarray, or list or dictionary of them
         float32 or float64; may be views.
     grad : array_like of param's shape, or list or dictionary
-    m, v : ndarray, or lists
+    m, v : like param
         The moving averages; they start as zeros, and are updated too.
     step : int
         Number of this update, from 1.
@@ -108,7 +108,7 @@ def adam_update(
         ``lr * weight_decay`` instead (AdamW, Loshchilov & Hutter 2019).
     amsgrad : bool
         Divide by the largest v so far (Reddi et al. 2018), which is kept in `v_max`.
-    v_max : ndarray, or list, needed with amsgrad
+    v_max : like param, needed with amsgrad
     bias_correction : {"explicit", "folded", "none"}
         "explicit" divides m and v by ``1 - beta**step``, as in PyTorch; "folded" puts both into
         lr, so that eps is not corrected, as in Keras; "none" takes m and v as they are.
@@ -230,14 +230,14 @@ def rmsprop_update(
     param : ndarray, or list or dictionary of them
         float32 or float64; may be views.
     grad : array_like of param's shape, or list or dictionary
-    v : ndarray, or list
+    v : like param
         Moving average of the squared gradient; starts as zeros, and is updated too.
     lr, rho, eps : float
     eps_inside : bool
         ``sqrt(v + eps)``, as in Keras, instead of ``sqrt(v) + eps``, as in PyTorch.
     momentum : float
         Of the quotient, kept in `velocity`.
-    velocity : ndarray, or list, needed with momentum
+    velocity : like param, needed with momentum
     weight_decay : float
         Adds ``weight_decay * param`` to the gradient.
 
@@ -270,7 +270,7 @@ def adagrad_update(
     param : ndarray, or list or dictionary of them
         float32 or float64; may be views.
     grad : array_like of param's shape, or list or dictionary
-    total : ndarray, or list
+    total : like param
         Sum of the squared gradients; starts as zeros (Keras: 0.1), and is updated too.
     lr, eps : float
     eps_inside : bool
@@ -299,7 +299,7 @@ def adadelta_update(
     param : ndarray, or list or dictionary of them
         float32 or float64; may be views.
     grad : array_like of param's shape, or list or dictionary
-    square, change : ndarray, or lists
+    square, change : like param
         Moving averages of the squared gradient and of the squared step (without lr); they start as
         zeros, and are updated too.
     lr, rho, eps : float
