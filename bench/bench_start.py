@@ -1,0 +1,72 @@
+"""Whole processes: importing, the first training step, and the memory of a training."""
+
+from __future__ import annotations
+
+import os
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable
+
+from .case import Case
+from .floor import Work
+from .suite import suite
+
+CASES_OF = {
+    # name: program, whether every process starts without compiled kernels, why
+    "import": ("import", False, "what a script pays before its first line"),
+    "first step, empty cache": ("first step", True, "a new machine: everything is compiled"),
+    "first step": ("first step", False, "every later process: 3072-128-10, a batch of 64"),
+    "training 8-32-32-1": ("training", False, "a script that trains a small network; its memory"),
+}
+
+
+class Process:
+    """A call that runs a program to its end, and keeps the most memory that it had."""
+
+    def __init__(self, program: str, empty: bool):
+        self.memory = 0.0
+        self._program, self._empty = program, empty
+
+    def __call__(self) -> float:
+        with tempfile.TemporaryDirectory() as folder:
+            environment = os.environ | ({"FUSEDNN_CACHE": folder} if self._empty else {})
+            process = subprocess.Popen(
+                [sys.executable, "-c", self._program], env=environment, stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE, text=True,
+            )  # fmt: skip
+            assert process.stderr
+            said = process.stderr.read()
+            process.stderr.close()
+            _, status, usage = os.wait4(process.pid, 0)
+            process.returncode = status  # it has been waited for
+        if status:
+            raise RuntimeError((said.strip().splitlines() or ["no message"])[-1])
+        self.memory = max(self.memory, usage.ru_maxrss / 1024)
+        return 0.0
+
+
+def run(scripts: dict[str, str], program: str, empty: bool) -> Callable | None:
+    """The call of a contestant's program, if it has one."""
+    return Process(scripts[program], empty) if program in scripts else None
+
+
+def whole(name: str) -> Case:
+    program, empty, why = CASES_OF[name]
+    return Case(
+        name,
+        why,
+        "SCRIPTS",
+        lambda rng: (),
+        lambda: 0.0,
+        Work(0.0, 0.0),
+        {"program": program, "empty": empty},
+        run,
+        quick=name != "first step, empty cache",
+        samples=1,
+    )
+
+
+CASES = [whole(name) for name in CASES_OF]
+
+test_start = suite("start", CASES)

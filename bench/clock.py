@@ -1,0 +1,31 @@
+"""Seconds of a call."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+
+SECONDS = 0.02
+"""How long one sample takes at least; shorter calls are repeated."""
+
+
+def samples(call: Callable[[], object], count: int, *, warm: float = 0.05) -> list[float]:
+    """Seconds of one call, `count` times, after calling for `warm` seconds.
+
+    New or sleeping threads need those to find a core of their own, and caches to fill.
+    """
+    start = time.perf_counter()
+    calls = 0
+    while time.perf_counter() < start + warm:
+        call()
+        calls += 1
+    # The first calls may be slower than the later ones: that only makes a sample longer.
+    once = (time.perf_counter() - start) / max(calls, 1)
+    repeats = max(1, int(SECONDS / max(once, 1e-8)))
+    found = []
+    for _ in range(count):
+        start = time.perf_counter()
+        for _ in range(repeats):
+            call()
+        found.append((time.perf_counter() - start) / repeats)
+    return found

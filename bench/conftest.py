@@ -1,0 +1,59 @@
+"""What the suite's tests share, and how they appear in pytest's output."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+
+import pytest
+
+from bench import contestants, machine
+from bench.arena import Arena
+
+ROUNDS = 3
+
+
+def _timing(config) -> bool:
+    return not config.getoption("benchmark_disable")
+
+
+@pytest.fixture(scope="session")
+def arena(request):
+    """The contestants' processes."""
+    arena = Arena(ROUNDS if _timing(request.config) else 0)
+    yield arena
+    arena.close()
+
+
+@pytest.fixture(scope="session")
+def turns(request) -> dict:
+    """Which contestants were selected for each case."""
+    found = defaultdict(list)
+    for item in request.session.items:
+        parameters = getattr(item, "callspec", None) and item.callspec.params
+        if parameters and "contestant" in parameters:
+            key = item.function.family, parameters["case"].name
+            found[key].append(parameters["contestant"])
+    return found
+
+
+def pytest_collection_modifyitems(config, items):
+    if config.getoption("--quick"):
+        cases = [(item, getattr(item, "callspec", None)) for item in items]
+        slow = [i for i, spec in cases if spec and "case" in spec.params and not spec.params["case"].quick]
+        config.hook.pytest_deselected(items=slow)
+        items[:] = [item for item in items if item not in slow]
+
+
+def pytest_report_header(config):
+    """Who takes part."""
+    here, absent = [], []
+    for name, who in contestants.everybody().items():
+        (here if contestants.installed(who) else absent).append(name)
+    lines = [f"contestants: {', '.join(here)}; {machine.THREADS} threads"]
+    return lines + ([f"not installed: {', '.join(absent)}"] if absent else [])
+
+
+def pytest_benchmark_update_machine_info(config, machine_info):
+    if _timing(config):
+        size = "quick" if config.getoption("--quick") else "full"
+        machine_info["fusednn"] = machine.description(size)
