@@ -31,7 +31,7 @@ def prediction(widths: tuple[int, ...], rows: int) -> Case:
         exact,
         floor.prediction(widths, rows, 4),
         tolerance=1e-3,
-        quick=True,
+        quick=rows < 10_000 or widths[0] < 100,
         size=rows,
         axis=name,
     )

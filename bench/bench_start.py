@@ -62,7 +62,7 @@ def whole(name: str) -> Case:
         Work(0.0, 0.0),
         {"program": program, "empty": empty},
         run,
-        quick=name != "first step, empty cache",
+        quick=name in ("import", "training 8-32-32-1"),
         samples=1,
     )
 

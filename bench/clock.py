@@ -12,7 +12,8 @@ SECONDS = 0.02
 def samples(call: Callable[[], object], count: int, *, warm: float = 0.05) -> list[float]:
     """Seconds of one call, `count` times, after calling for `warm` seconds.
 
-    New or sleeping threads need those to find a core of their own, and caches to fill.
+    New or sleeping threads need those to find a core of their own, and caches to fill. Without
+    them, a workload that takes long is called once a sample.
     """
     start = time.perf_counter()
     calls = 0
@@ -20,12 +21,13 @@ def samples(call: Callable[[], object], count: int, *, warm: float = 0.05) -> li
         call()
         calls += 1
     # The first calls may be slower than the later ones: that only makes a sample longer.
-    once = (time.perf_counter() - start) / max(calls, 1)
-    repeats = max(1, int(SECONDS / max(once, 1e-8)))
+    repeats = max(1, int(SECONDS * calls / (time.perf_counter() - start)))
     found = []
     for _ in range(count):
-        start = time.perf_counter()
-        for _ in range(repeats):
-            call()
-        found.append((time.perf_counter() - start) / repeats)
+        start, done = time.perf_counter(), 0
+        while time.perf_counter() < start + SECONDS / 2:
+            for _ in range(repeats):
+                call()
+            done += repeats
+        found.append((time.perf_counter() - start) / done)
     return found

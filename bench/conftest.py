@@ -9,17 +9,22 @@ import pytest
 from bench import contestants, machine
 from bench.arena import Arena
 
-ROUNDS = 3
+ROUNDS = {"full": 3, "quick": 2}
+"""Turns of each contestant in a case."""
 
 
 def _timing(config) -> bool:
     return not config.getoption("benchmark_disable")
 
 
+def _size(config) -> str:
+    return "quick" if config.getoption("--quick") else "full"
+
+
 @pytest.fixture(scope="session")
 def arena(request):
     """The contestants' processes."""
-    arena = Arena(ROUNDS if _timing(request.config) else 0)
+    arena = Arena(ROUNDS[_size(request.config)] if _timing(request.config) else 0)
     yield arena
     arena.close()
 
@@ -55,5 +60,4 @@ def pytest_report_header(config):
 
 def pytest_benchmark_update_machine_info(config, machine_info):
     if _timing(config):
-        size = "quick" if config.getoption("--quick") else "full"
-        machine_info["fusednn"] = machine.description(size)
+        machine_info["fusednn"] = machine.description(_size(config))

@@ -1,6 +1,7 @@
 """Who is compared: one file a contestant.
 
-To add one, write ``bench/contestants/<name>.py`` with
+To add one, write ``bench/contestants/<name>.py``, or ``<name>.py`` in a folder of your own that
+``FUSEDNN_CONTESTANTS`` names, with
 
 ``PACKAGE``
     The module that it needs, such as ``"torch"``; rows of contestants whose package is not
@@ -39,9 +40,10 @@ operation                 answer
 
 from __future__ import annotations
 
+import os
+import sys
 from functools import cache
-from importlib import import_module
-from importlib.util import find_spec
+from importlib.util import find_spec, module_from_spec, spec_from_file_location
 from pathlib import Path
 from types import ModuleType
 
@@ -49,10 +51,24 @@ from types import ModuleType
 @cache
 def everybody() -> dict[str, ModuleType]:
     """All contestants by name, ours first."""
-    files = sorted(Path(__file__).parent.glob("[a-z]*.py"))
-    modules = [import_module(f"{__name__}.{file.stem}") for file in files]
-    named = {getattr(m, "NAME", m.__name__.rsplit(".", 1)[1]): m for m in modules}
-    return dict(sorted(named.items(), key=lambda item: (not item[0].startswith("fusednn"), item[0])))
+    found = {}
+    for folder in (Path(__file__).parent, os.environ.get("FUSEDNN_CONTESTANTS")):
+        for file in sorted(Path(folder).glob("[a-z]*.py")) if folder else ():
+            module = _load(file)
+            found[getattr(module, "NAME", file.stem)] = module
+    return dict(sorted(found.items(), key=lambda item: (not item[0].startswith("fusednn"), item[0])))
+
+
+def _load(file: Path) -> ModuleType:
+    """The module in a file; its name has a package before it, so that it can be ``numpy.py``."""
+    name = f"{__name__}.{file.stem}"
+    if name in sys.modules:
+        return sys.modules[name]
+    spec = spec_from_file_location(name, file)
+    assert spec and spec.loader
+    sys.modules[name] = module = module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def installed(contestant: ModuleType) -> bool:
