@@ -100,7 +100,8 @@ def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list
     for rank, i in enumerate(order):
         blocks.append([wanted[i] - rank * gap])
         while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
-            blocks[-2] += blocks.pop()
+            last = blocks.pop()
+            blocks[-1] += last
     shifted = [fmean(block) for block in blocks for _ in block]
     most = high - gap * (len(wanted) - 1)
     found = [0.0] * len(wanted)
