@@ -1,21 +1,21 @@
 """``python -m bench compare``: what got slower beyond noise since another run.
 
-Machines drift, by the day and by the neighbour, so absolute times tell nothing. What is compared is
-a ratio: our median over that of a peer in the same run, in the same turns. A case of a kernel that
-did not change keeps its ratio on a machine that is slower as a whole.
+Machines drift, by the day and by the neighbour, so absolute times tell nothing. What is compared
+is a ratio: our median over that of a peer in the same run, in the same turns. A kernel that did not
+change keeps its ratio on a machine that is slower as a whole.
 
 Noise
 -----
-The change is a quotient of four medians, ``(ours' / peer') / (ours / peer)``; its logarithm is their
-sum with signs, and their errors, being independent, add in squares. The error of a median of n
-timings whose middle half spans ``q3 - q1`` is that of a normal distribution ::
+The change is a quotient of four medians, ``(ours' / peer') / (ours / peer)``; its logarithm is
+their sum with signs, and their errors, being independent, add in squares. The error of a median of
+n timings whose middle half spans ``q3 - q1`` is that of a normal distribution ::
 
     spread = (q3 - q1) / 1.349 / median        relative standard deviation of one timing
     error  = 1.253 * spread / sqrt(n)          of their median
 
 A few timings may lie closer together by luck than they would again; so a spread counts as no less
-than the median spread of its file. A change is reported where it exceeds both the threshold and three
-of these standard errors: by chance that happens in one case of a thousand.
+than the median spread of its file. A change is reported where it exceeds both the threshold and
+three of these standard errors: by chance that happens to one unchanged case in four hundred.
 """
 
 from __future__ import annotations
@@ -55,9 +55,9 @@ class Change:
     def __str__(self) -> str:
         slower = self.factor > 1
         size = significant(self.factor if slower else 1 / self.factor)
-        comparison = {"s": "slower" if slower else "faster", "MB": "larger" if slower else "smaller"}
+        words = ("slower", "faster") if self.case.unit == "s" else ("larger", "smaller")
         return (
-            f"{title(self.case)}: {self.contestant} is {size}x {comparison[self.case.unit]} "
+            f"{title(self.case)}: {self.contestant} is {size}x {words[not slower]} "
             f"(per {self.measure} {significant(self.old)}, now {significant(self.new)}; "
             f"noise {self.noise:.1%})"
         )

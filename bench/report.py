@@ -39,8 +39,9 @@ def write(run: results.Run, html: Path, png: Path | None = None) -> None:
 
         groups = ratios.groups(run)
         if not groups:
-            raise CannotDraw("[report] no case has a row of ours and one of a peer: no PNG to draw.")
-        speed.headline(groups, _subtitle(run)).savefig(png)
+            raise CannotDraw("[report] no case has ours and a peer, so there is no PNG to draw.")
+        about = ", ".join(filter(None, [_subtitle(run), run.machine.date]))
+        speed.headline(groups, about).savefig(png)
 
 
 def page(run: results.Run) -> str:
@@ -48,7 +49,7 @@ def page(run: results.Run) -> str:
     from .pictures import palette, sections
 
     parts = sections.all_of(run)
-    links = "".join(f'<a href="#{s.name}">{s.title}</a>' for s in parts)
+    links = "".join(f'<a href="#{s.name}">{s.name.capitalize()}</a>' for s in parts)
     body = "".join(
         f'<section id="{s.name}"><h2>{s.title}</h2><p class="lead">{s.lead}</p>{s.body}</section>'
         for s in parts
@@ -64,7 +65,7 @@ def page(run: results.Run) -> str:
 </head>
 <body>
 <header><h1>fusednn benchmarks</h1><p>{escape(_subtitle(run))}</p>{_machine(run.machine)}</header>
-<main>{_tiles(run)}<nav aria-label="sections">{links}<a href="#numbers">All numbers</a></nav>
+<main>{_tiles(run)}<nav aria-label="sections">{links}<a href="#numbers">Numbers</a></nav>
 {body}{_numbers(run)}</main>
 </body>
 </html>
@@ -76,17 +77,16 @@ def _subtitle(run: results.Run) -> str:
     plural = "s" if machine.threads != 1 else ""
     parts = [machine.cpu, machine.isa, f"{machine.threads} thread{plural}"]
     parts += [machine.gpu["name"]] if machine.gpu else []
-    return ", ".join(filter(None, [*parts, machine.date]))
+    return ", ".join(filter(None, parts))
 
 
 def _machine(machine: results.Machine) -> str:
-    facts = {
-        f"peak {dtype}": f"{significant(rate / 1e9)} GFLOP/s" for dtype, rate in machine.peak.items()
-    }
+    facts = {f"peak {name}": f"{significant(p / 1e9)} GFLOP/s" for name, p in machine.peak.items()}
     if machine.bandwidth:
         facts["copy in memory"] = f"{significant(machine.bandwidth / 1e9)} GB/s"
     if machine.gpu and machine.gpu.get("clock_mhz"):
         facts["GPU clock"] = f"{machine.gpu['clock_mhz']} MHz"
+    facts |= {"measured": machine.date} if machine.date else {}
     facts |= {"selection": machine.size} if machine.size else {}
     facts |= machine.versions
     items = (f"<div><dt>{escape(k)}</dt><dd>{escape(v)}</dd></div>" for k, v in facts.items())
@@ -97,7 +97,7 @@ def _tiles(run: results.Run) -> str:
     """One number for each family."""
     groups = ratios.groups(run)
     if not groups:
-        return '<p class="none">No case has a row of ours and one of a peer, so there is no ratio.</p>'
+        return '<p class="none">No case has ours and a peer, so there are no ratios.</p>'
     tiles = "".join(
         f'<li class="{"faster" if g.mean >= 1 else "slower"}"><b>{times(g.mean)}</b>'
         f"<span>{escape(g.name)}</span><small>{len(g.ratios)} case{'s'[: len(g.ratios) > 1]}, "
@@ -105,8 +105,8 @@ def _tiles(run: results.Run) -> str:
         for g in groups
     )
     return (
-        "<p>The fastest peer's time in units of ours, for each kind of work: the geometric mean over "
-        f'its cases. Above 1× fusednn is faster.</p><ul class="tiles">{tiles}</ul>'
+        "<p>The fastest peer's time in units of ours, for each kind of work: the geometric mean "
+        f'over its cases. Above 1× fusednn is faster.</p><ul class="tiles">{tiles}</ul>'
     )
 
 

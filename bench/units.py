@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
+import math
+
 
 def significant(value: float, digits: int = 3) -> str:
-    """A number with so many digits that count, never in powers of ten."""
-    if value == 0:
-        return "0"
-    before = len(str(int(abs(value)))) if abs(value) >= 1 else 0
-    if before:
-        return f"{value:,.{max(0, digits - before)}f}"
-    return f"{value:.{digits - 1}g}" if abs(value) >= 1e-3 else f"{value:.1e}"
+    """A number with so many digits that count, one less if it is below 1; never an exponent."""
+    if value >= 1:
+        return f"{value:,.{max(0, digits - len(str(int(value))))}f}"
+    return f"{value:.{digits - 2 - math.floor(math.log10(value))}f}" if value > 0 else "0"
 
 
 def seconds(value: float) -> str:
@@ -37,8 +36,9 @@ def percent(value: float) -> str:
 
 
 def short(value: float) -> str:
-    """The number of a tick: 16, 4k, 1M; thousands are 1000."""
-    for scale, letter in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if value >= scale:
-            return f"{value / scale:.3g}{letter}"
-    return f"{value:.3g}"
+    """The number of a tick: 16, 10k, 1M; a multiple of 1024 from 4096 on counts in those."""
+    base = 1024.0 if value >= 4096 and value % 1024 == 0 else 1000.0
+    for power, letter in ((3, "G"), (2, "M"), (1, "k")):
+        if value >= base**power and (base == 1024 or value % 1000 == 0):
+            return f"{value / base**power:.3g}{letter}"
+    return f"{value:.4g}"

@@ -8,6 +8,7 @@ import json
 import math
 import random
 import sys
+from itertools import product
 from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -36,8 +37,9 @@ def row(family, case, contestant, median, spread=0.02, **extra):
     return {
         "group": f"{family} {case}",
         "name": contestant,
-        "stats": {"median": median, "q1": median * (1 - spread / 2), "q3": median * (1 + spread / 2),
-                  "min": median * (1 - spread), "max": median * (1 + 2 * spread), "rounds": 9},
+        "stats": {"median": median, "q1": median * (1 - spread / 2),
+                  "q3": median * (1 + spread / 2), "min": median * (1 - spread),
+                  "max": median * (1 + 2 * spread), "rounds": 9},
         "extra_info": {
             "family": family, "case": case, "why": f"why {case} is there", "contestant": contestant,
             "threads": 2, "dtype": "float32", "size": None, "axis": None, "flops": flops,
@@ -73,21 +75,22 @@ def full_run(seed=0):
             calls = overhead * (0.15 if ours else rng.uniform(0.6, 3.0))
             median = floor / (rng.uniform(0.5, 0.95) * (1 if ours else rng.uniform(0.3, 1))) + calls
             rows.append(
-                row(family, name, contestant, median, flops=flops, bytes=traffic, **extra)
+                row(family, name, contestant, median, flops=flops, bytes=traffic, floor=floor,
+                    share_of_floor=floor / median, **extra)
             )
 
     squares = (16, 32, 64, 96, 128, 192, 256, 384, 512, 768, 1024, 1536, 2048, 3072, 4096)
     for n in squares:
         case("matmul", f"{n}x{n}x{n}", CPU, 1e-6, 2.0 * n**3, 12.0 * n * n, size=n, axis="square")
-    for m, k, n in ((m, k, n) for m in (1, 32, 64, 256) for k in (64, 784, 3072) for n in (1, 10, 512)):
+    for m, k, n in product((1, 32, 64, 256), (64, 784, 3072), (1, 10, 512)):
         size = 4.0 * (m * k + k * n + m * n)
         case("matmul", f"{m}x{k}x{n} .t", CPU, 1e-6, 2.0 * m * k * n, size)
     case("matmul", "1024x1024x1024 1 thread", CPU, 1e-6, 2.0**32, 12.0 * 2**20, size=1,
          axis="threads", threads=1)  # fmt: skip
     sizes = {"16": 16, "4k": 4096, "1M": 1 << 20, "16M": 1 << 24}
-    names = ("relu", "tanh", "gelu", "sigmoid", "silu", "mish", "elu", "selu", "softplus", "softsign",
-             "hard_sigmoid", "hard_swish", "leaky_relu", "celu", "relu6", "exponential", "log_sigmoid",
-             "tanh_shrink", "gelu_tanh")  # fmt: skip
+    names = ("relu", "tanh", "gelu", "sigmoid", "silu", "mish", "elu", "selu", "softplus",
+             "softsign", "hard_sigmoid", "hard_swish", "leaky_relu", "celu", "relu6", "exponential",
+             "log_sigmoid", "tanh_shrink", "gelu_tanh")  # fmt: skip
     for i, name in enumerate(names):
         for label, n in sizes.items():
             axis = {"size": n, "axis": name} if i < 4 else {}

@@ -1,1 +1,1 @@
-"""The report's pictures: a function draws a figure of a given width, `drawing.svg` makes it inline SVG."""
+"""The report's pictures: functions draw figures of a given width, `drawing.svg` makes them SVG."""

@@ -17,7 +17,7 @@ def draw(case: Case, width: float) -> Figure:
     labels = [quantity(row.median, row.unit) for row in rows]
     if ours:
         labels = [
-            label if row is ours else f"{label}  {times(row.median / ours.median)}"
+            label if row is ours else f"{label} ({times(row.median / ours.median)})"
             for label, row in zip(labels, rows, strict=True)
         ]
     left = max(drawing.text_width(row.contestant, bold=row is ours) for row in rows) + 12

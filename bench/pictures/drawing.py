@@ -6,6 +6,7 @@ import re
 from collections.abc import Sequence
 from html import escape
 from io import StringIO
+from statistics import fmean
 
 from matplotlib import rc_context
 from matplotlib.axes import Axes
@@ -58,10 +59,11 @@ def logarithmic(axis, ticks: Sequence[float], suffix: str = "") -> None:
 
 
 def decades(low: float, high: float, most: int) -> list[float]:
-    """Round numbers from low to high, at most so many (but one at least)."""
+    """Round numbers between low and high, not at the edge, at most so many (but one at least)."""
+    edge = (high / low) ** 0.025
     every = [
         digit * 10.0**power for power in range(-12, 16) for digit in TICKS
-        if low <= digit * 10.0**power <= high
+        if low * edge <= digit * 10.0**power <= high / edge
     ]  # fmt: skip
     if len(every) > most:
         every = [tick for tick in every if f"{tick:.0e}"[0] == "1"]
@@ -75,28 +77,36 @@ def text_width(text: str, size: float = TEXT, bold: bool = False) -> float:
     return TextPath((0, 0), text, size=size, prop=font).get_extents().x1 if text.strip() else 0.0
 
 
-def write(on, x: float, y: float, text: str, colour: str = "ink", **more):
-    """Write text at data coordinates, or elsewhere by `transform`; a colour of the page or any."""
+def write(on, x: float, y: float, text: str, colour: str = "ink", clear: bool = False, **more):
+    """Write text at data coordinates, or elsewhere by `transform`; a colour of the page or any.
+
+    With `clear`, on paper: lines below are interrupted.
+    """
+    if clear:
+        more["bbox"] = {"facecolor": palette.page("paper"), "edgecolor": "none", "pad": 1.0}
     more.setdefault("fontsize", TEXT)
     more.setdefault("va", "center")
     return on.text(x, y, text, color=palette.PAGE.get(colour, (colour,))[0], family=FONT, **more)
 
 
 def spread(wanted: Sequence[float], gap: float, low: float, high: float) -> list[float]:
-    """Positions near the wanted ones, in their order, at least `gap` apart, within bounds if they fit."""
+    """Positions in the order of the wanted ones, at least `gap` apart, as near to them as can be.
+
+    Less i gaps, the i-th position must not be below the one before: where the wanted ones are, both
+    take their mean (isotonic regression). Bounds that leave too little room hold at the low end.
+    """
     order = sorted(range(len(wanted)), key=lambda i: wanted[i])
-    placed = [min(max(wanted[i], low), high) for i in order]
-    for _ in range(200):
-        for i in range(1, len(placed)):
-            lack = gap - (placed[i] - placed[i - 1])
-            if lack > 0:
-                placed[i - 1] -= lack / 2
-                placed[i] += lack / 2
-        shift = max(0.0, low - placed[0]) - max(0.0, placed[-1] - high) if placed else 0.0
-        placed = [position + shift for position in placed]
+    blocks: list[list[float]] = []
+    for rank, i in enumerate(order):
+        blocks.append([wanted[i] - rank * gap])
+        while len(blocks) > 1 and fmean(blocks[-2]) > fmean(blocks[-1]):
+            last = blocks.pop()
+            blocks[-1] += last
+    shifted = [fmean(block) for block in blocks for _ in block]
+    most = high - gap * (len(wanted) - 1)
     found = [0.0] * len(wanted)
-    for i, position in zip(order, placed, strict=True):
-        found[i] = position
+    for rank, (i, place) in enumerate(zip(order, shifted, strict=True)):
+        found[i] = max(low, min(place, most)) + rank * gap
     return found
 
 

@@ -1,8 +1,8 @@
 """Colours with names, for light and dark pages.
 
 Figures are drawn in the light colours; in SVG each becomes the CSS variable of its name, whose
-value the page chooses. Contestants keep their colour in every picture. The hues are those of Okabe and
-Ito, which people with any colour vision tell apart, darkened on white and lightened on black.
+value the page chooses. Contestants keep their colour in every picture. The hues start from those of
+Okabe and Ito, which people with any colour vision tell apart, darker on white and lighter on black.
 """
 
 from __future__ import annotations

@@ -28,7 +28,7 @@ def draw(rows: Sequence[Row], machine: Machine, width: float) -> Figure:
     height = 480.0 if width > 600 else 420.0
     figure = drawing.figure(width, height)
     families = list(dict.fromkeys(row.family for row in rows))
-    top = drawing.legend(figure, [(f, *palette.family(f)) for f in families], width) + 22
+    top = drawing.legend(figure, [(f, *palette.family(f)) for f in families], width) + 28
     axes = drawing.axes(figure, 44, top, width - 56, height - top - 46)
     x = [row.flops / row.bytes for row in rows]
     y = [row.gflops for row in rows]
@@ -39,7 +39,7 @@ def draw(rows: Sequence[Row], machine: Machine, width: float) -> Figure:
     drawing.logarithmic(axes.yaxis, drawing.decades(min(y) / 2, peak * 2, 9))
     drawing.write(axes, 1, -30, "operations per byte", "muted", ha="right", va="center",
                   transform=_below(axes))  # fmt: skip
-    drawing.write(figure, 4, height - top + 14, "GFLOP/s", "muted", transform=None)
+    drawing.write(figure, 4, height - top + 13, "GFLOP/s", "muted", transform=None)
     taken = _roofs(axes, machine, low, high)
     for family in families:
         colour, marker = palette.family(family)
@@ -73,11 +73,12 @@ def _roofs(axes, machine: Machine, low: float, high: float) -> list[Bbox]:
         taken.append(_along(axes, low, slope, f"{name} {significant(slope)} GB/s"))
     for dtype, rate in machine.peak.items():
         peak = rate / 1e9
-        fastest = max(r for r in rates.values() if r) / 1e9 if any(rates.values()) else peak / low
+        fastest = max((r / 1e9 for r in rates.values() if r), default=peak / low)
         axes.plot([peak / fastest, high], [peak, peak], color=ink, linewidth=1.3,
                   linestyle="-" if peak == top else (0, (5, 3)))  # fmt: skip
-        said = drawing.write(axes, high, peak * 1.06, f"{dtype} {significant(peak)} GFLOP/s", "muted",
-                             ha="right", va="bottom")  # fmt: skip
+        label = f"{dtype} {significant(peak)} GFLOP/s"
+        said = drawing.write(axes, high, peak * 1.09, label, "muted", ha="right", va="bottom",
+                             clear=True)  # fmt: skip
         taken.append(said.get_window_extent())
     return taken
 
@@ -107,12 +108,12 @@ def _labels(axes, rows: Sequence[Row], x: list[float], y: list[float], taken: li
         text = f"{rows[i].case}, {percent(rows[i].share_of_floor or 0)}"
         wide = drawing.text_width(text, 10)
         for dx, dy in ((9, 0), (-9 - wide, 0), (-wide / 2, 13), (-wide / 2, -13), (9, 14),
-                       (9, -14), (-9 - wide, 14), (-9 - wide, -14), (24, 26), (24, -28)):  # fmt: skip
+                       (9, -14), (-9 - wide, 14), (-9 - wide, -14)):  # fmt: skip
             left, middle = points[i][0] + dx, points[i][1] + dy
             box = Bbox([[left - 2, middle - 7], [left + wide + 2, middle + 7]])
             inside = box.x0 > frame.x0 and box.x1 < frame.x1 and box.y0 > frame.y0
             covers = sum(box.contains(*p) for p in points)
             if inside and not covers and not any(box.overlaps(other) for other in taken):
-                drawing.write(axes, left, middle, text, transform=None, fontsize=10)
+                drawing.write(axes, left, middle, text, transform=None, fontsize=10, clear=True)
                 taken.append(box)
                 break

@@ -77,7 +77,6 @@ def draw(sweep: Sweep, width: float) -> Figure:
     height, right = 290.0, 14 + max(drawing.text_width(name) for name in sweep.lines)
     figure = drawing.figure(width, height)
     axes = drawing.axes(figure, 44, 26, width - 44 - right - 6, height - 26 - 44)
-    wide = axes.get_window_extent().width
     curves = {
         name: [(r.size, v) for r in rows if (v := sweep.value(r))]
         for name, rows in sweep.lines.items()
@@ -85,28 +84,27 @@ def draw(sweep: Sweep, width: float) -> Figure:
     curves = {name: curve for name, curve in curves.items() if curve}
     sizes = sorted({size for curve in curves.values() for size, _ in curve})
     values = [value for curve in curves.values() for _, value in curve]
-    _scales(axes, sweep, sizes, values, wide)
+    _scales(axes, sweep, sizes, values)
     for name, curve in sorted(curves.items(), key=lambda item: item[0] in OURS):
         own = name.startswith("fusednn")
         axes.plot(*zip(*curve, strict=True), color=palette.contestant(name), marker="o",
                   markersize=5 if own else 3.5, markeredgewidth=0, linewidth=2.6 if own else 1.5,
                   linestyle=(0, (4, 2)) if name == "torch.compile" else "-",
                   clip_on=False)  # fmt: skip
-    _names(axes, curves, wide)
+    _names(axes, curves)
     drawing.write(figure, 4, height - 10, sweep.quantity, "muted", transform=None)
     drawing.write(axes, 1, -34 / axes.get_window_extent().height, sweep.horizontal, "muted",
                   ha="right", transform=axes.transAxes)  # fmt: skip
     return figure
 
 
-def _scales(axes, sweep: Sweep, sizes: list, values: list[float], wide: float) -> None:
+def _scales(axes, sweep: Sweep, sizes: list[float], values: list[float]) -> None:
     ratio = max(values) / min(values)
     if sweep.axis == "threads":
         axes.set(xlim=(min(sizes) - 0.1, max(sizes)), xticks=sizes)
     else:
         axes.set(xscale="log", xlim=(min(sizes), max(sizes)))
-        powers = sizes if len(sizes) <= wide / 45 else sizes[:: -(-len(sizes) * 45 // int(wide))]
-        drawing.logarithmic(axes.xaxis, powers)
+        drawing.logarithmic(axes.xaxis, _apart(axes, sizes, 40))
     if ratio > 30 and sweep.quantity != "GFLOP/s":
         low, high = min(values) / 1.3, max(values) * 1.3
         axes.set(yscale="log", ylim=(low, high))
@@ -116,7 +114,17 @@ def _scales(axes, sweep: Sweep, sizes: list, values: list[float], wide: float) -
         axes.yaxis.set_major_formatter(lambda value, _: drawing.short(value))
 
 
-def _names(axes, curves: dict, wide: float) -> None:
+def _apart(axes, sizes: Sequence[float], gap: float) -> list[float]:
+    """Of these sizes, from the largest down, those that lie so many pixels apart."""
+    kept: list[float] = []
+    places = dict(zip(sizes, axes.transData.transform([(s, 0) for s in sizes])[:, 0], strict=True))
+    for size in reversed(sizes):
+        if not kept or places[kept[-1]] - places[size] >= gap:
+            kept.append(size)
+    return kept
+
+
+def _names(axes, curves: dict[str, list]) -> None:
     """Write each contestant's name right of the axes, near the end of its line."""
     ends = [axes.transData.transform(curve[-1])[1] for curve in curves.values()]
     frame = axes.get_window_extent()

@@ -54,53 +54,51 @@ def _none(sentence: str) -> str:
 def _speed(run: Run) -> Section:
     found = groups(run)
     few = [group for group in found if len(group.ratios) <= speed.MANY]
-    limits = [value for group in few for value in group.values]
     body = _none("No case has a row of ours and one of a peer.")
     if found:
         message = "; ".join(f"{g.name}: {times(g.mean)} on average" for g in found)
         message = f"Speed relative to the fastest peer. {message}."
         body = "<figure>" + picture(lambda w: speed.strips(found, w), "strips", message, WIDE)
-        body += f'</figure><div class="panels">{"".join(_bars(g, limits) for g in few)}</div>'
+        body += f'</figure><div class="panels">{"".join(map(_bars, few))}</div>'
     return Section(
         "speed",
         "Speed relative to the fastest peer",
-        "Every dot is a case: the time of its fastest peer, whichever that is, over ours. Right of the "
-        "line of 1× fusednn is faster; the heavy mark is the median. Below, case by case, with the "
-        "peer's name, families that are small enough.",
+        "Every dot is a case: the time of its fastest peer, whichever that is, over ours. Right of "
+        "the line of 1× fusednn is faster; the heavy mark is the median. Below, families of few "
+        "cases, each with its name and that of the peer.",
         body,
     )
 
 
-def _bars(group: Group, limits: Sequence[float]) -> str:
+def _bars(group: Group) -> str:
     least = group.least
     message = (
         f"{group.name}: from {times(least.value)} ({least.case.name}) "
         f"to {times(group.greatest.value)} ({group.greatest.case.name})."
     )
-    drawn = picture(
-        lambda w: speed.bars(group.ratios, limits, w), f"bars-{group.name}", message, PANEL
-    )
+    drawn = picture(lambda w: speed.bars(group.ratios, w), f"bars-{group.name}", message, PANEL)
     return _panel(group.name, "", drawn)
 
 
 def _roofline(run: Run) -> Section:
     rows = roofline.kernels(run)
-    body = _none("No row of ours has operations and bytes, or the machine's peak was not measured.")
+    body = _none("No row of ours has operations and bytes, or the peak was not measured.")
     if rows and run.machine.peak:
         best = max(rows, key=lambda row: row.share_of_floor or 0)
         message = (
-            f"Roofline of {len(rows)} kernels. The closest to its limit is {best.family} {best.case}, "
-            f"at {percent(best.share_of_floor or 0)}."
+            f"Roofline of {len(rows)} kernels. The closest to its limit is {best.family} "
+            f"{best.case}, at {percent(best.share_of_floor or 0)}."
         )
         drawn = picture(lambda w: roofline.draw(rows, run.machine, w), "roofline", message, WIDE)
         body = f"<figure>{drawn}</figure>"
     return Section(
         "roofline",
         "How close to the machine's limits",
-        "Every point is one of our kernels, at the operations a byte that its algorithm needs at least. "
-        "The slopes are the measured rates of copies in memory and in the fastest cache, the ceilings "
-        "those of multiply-adds. Small operands live in caches, so points may lie above the slope of "
-        "memory; those far below all roofs are small, and pay for the call.",
+        "Every point is one of our kernels, at the operations a byte that its algorithm needs at "
+        "least. The slopes are the measured rates of copies in memory and in the fastest cache, "
+        "the ceilings those of multiply-adds. Small operands live in caches, so points may lie "
+        "above the slope of memory; those far below all roofs are small, and pay for the call. "
+        "Labels name the kernel of a family that is closest to its own limit.",
         body,
     )
 
@@ -139,8 +137,8 @@ def _start(run: Run) -> Section:
     return Section(
         "start",
         "Start and memory",
-        "Whole processes: importing, the first step with and without a cache of compiled kernels, and "
-        "the most memory that they had. Shorter is better.",
+        "Whole processes: importing, the first step with and without a cache of compiled kernels, "
+        "and the most memory that they had. Shorter is better.",
         _cases([*run.family("start"), *memory], "No cases of whole processes."),
     )
 

@@ -80,11 +80,14 @@ def _extremes(axes, group: Group, middle: float, pixel: float) -> None:
         [median] * 2, [middle - 13, middle + 13], color=palette.page("ink"), linewidth=2.5,
         solid_capstyle="round",
     )  # fmt: skip
-    drawing.write(axes, median, middle - 20, times(median), ha="center", fontweight="bold")
+    drawing.write(axes, median, middle - 20, times(median), ha="center", fontweight="bold",
+                  clear=True)  # fmt: skip
     if len(group.values) > 1:
         least, greatest = group.least.value, group.greatest.value
-        drawing.write(axes, least * math.exp(-8 * pixel), middle, times(least), "muted", ha="right")
-        drawing.write(axes, greatest * math.exp(8 * pixel), middle, times(greatest), "muted")
+        drawing.write(axes, least * math.exp(-8 * pixel), middle, times(least), "muted", ha="right",
+                      clear=True)  # fmt: skip
+        drawing.write(axes, greatest * math.exp(8 * pixel), middle, times(greatest), "muted",
+                      clear=True)  # fmt: skip
 
 
 def _family(axes, group: Group, top: float, row: float, above: bool) -> None:
@@ -101,18 +104,15 @@ def _family(axes, group: Group, top: float, row: float, above: bool) -> None:
     drawing.write(axes, left, top + row / 2 + 11, count, "muted", transform=place)
 
 
-def bars(ratios: Sequence[Ratio], limits: Sequence[float], width: float) -> Figure:
-    """A bar for each case from 1× to its ratio, its name above, the peer's behind.
-
-    `limits` are values that have to fit, so that several pictures share an axis.
-    """
+def bars(ratios: Sequence[Ratio], width: float) -> Figure:
+    """A bar for each case from 1× to its ratio, its name above, the peer's behind."""
     row = 32.0
     height = row * len(ratios)
     figure = drawing.figure(width, height + 26)
     axes = drawing.axes(figure, 4, 0, width - 8, height)
     peers = [f"{times(r.value)} {r.peer.contestant}" for r in ratios]
     room = max(map(drawing.text_width, peers)) + 14
-    scale = _scale(limits, width - 8, 10, room)
+    scale = _scale([r.value for r in ratios], width - 8, 10, room)
     pixel = math.log(scale[1] / scale[0]) / (width - 8)
     axes.set(xscale="log", xlim=scale, ylim=(height, 0), yticks=[])
     drawing.logarithmic(axes.xaxis, drawing.decades(*scale, most=int(width / 65)), "×")
@@ -124,15 +124,14 @@ def bars(ratios: Sequence[Ratio], limits: Sequence[float], width: float) -> Figu
                   solid_capstyle="butt")  # fmt: skip
         end = max(1.0, ratio.value) * math.exp(7 * pixel)
         drawing.write(axes, end, middle, peer)
-    for i in range(len(ratios)):  # the line of 1× is broken where names are
         axes.plot([1, 1], [i * row + 15, i * row + 30], color=palette.page("ink"), linewidth=1.2)
-    axes.grid(False)
+    axes.grid(False)  # and the line of 1× is broken where names are
     return figure
 
 
 def headline(groups: Sequence[Group], subtitle: str) -> Figure:
     """A bar for each family with its geometric mean: 1600 pixels wide, legible at 800."""
-    width, row, top, left = 800.0, 46.0, 84.0, 170.0
+    width, row, top, left = 800.0, 44.0, 84.0, 146.0
     height = top + row * len(groups) + 34
     figure = drawing.figure(width, height, scale=2)
     figure.set_facecolor(palette.page("paper"))
@@ -150,9 +149,11 @@ def headline(groups: Sequence[Group], subtitle: str) -> Figure:
         drawing.write(axes, -0.02, i + 0.5, group.name, ha="right", fontsize=15,
                       transform=axes.get_yaxis_transform())  # fmt: skip
         end = max(1.0, group.mean) * math.exp(9 * pixel)
-        drawing.write(axes, end, i + 0.5, times(group.mean), fontsize=16, fontweight="bold")
+        drawing.write(axes, end, i + 0.5, times(group.mean), fontsize=16, fontweight="bold",
+                      clear=True)  # fmt: skip
         behind = 15 + drawing.text_width(times(group.mean), 16, True)
         said = f"{len(group.ratios)} cases, least {times(group.least.value)}"
-        drawing.write(axes, end * math.exp(behind * pixel), i + 0.5, said, "muted", fontsize=12.5)
+        drawing.write(axes, end * math.exp(behind * pixel), i + 0.5, said, "muted", fontsize=12.5,
+                      clear=True)  # fmt: skip
     axes.axvline(1, color=palette.page("ink"), linewidth=1.4)
     return figure
