@@ -16,6 +16,10 @@ from .forward import Forward
 from .judge import Judge
 
 
+AHEAD_BYTES, MOST_AHEAD = 4096, 16
+"""How far ahead rows are asked for: so many bytes, which are the misses that a core has under way."""
+
+
 class Lowering(Forward, Judge, Backward):
     """One program to one plan."""
 
@@ -44,10 +48,12 @@ class Lowering(Forward, Judge, Backward):
     def _gather_rows(self, name: str, dtype: np.dtype) -> None:
         out = self.buffers.matrix(name)
         columns = out.array.shape[1]
+        distance = -(-AHEAD_BYTES // (columns * dtype.itemsize))
         self.plan.add(
             catalog.gather(dtype, self.dtype), self._use([], [name]), rows=self.rows_of,
             data=Slot(name), row_bytes=columns * dtype.itemsize, order=Slot("order"),
-            batch=self.batch, k=columns, out=out.address, out_pitch=out.pitch,
+            batch=self.batch, distance=min(distance, MOST_AHEAD), k=columns, out=out.address,
+            out_pitch=out.pitch,
         )  # fmt: skip
 
     def _collect(self) -> None:

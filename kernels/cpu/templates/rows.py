@@ -12,25 +12,29 @@ from ..simd import Simd
 def gather(s: Simd, source):
     """Rows of a data set, in the order of `order`, converted into a batch.
 
-    Rows come from anywhere in memory: while one is converted, the next one is asked for.
+    Rows come from anywhere in memory: while one is converted, the one `distance` rows on is asked
+    for.
     """
     size, lanes = s.size, s.lanes
     load, load_first = s.convert(source), s.convert(source, partial=True)
     store, store_first = s.store, s.store_first
     item = source.itemsize
 
-    def kernel(step, worker, workers, rows, data, row_bytes, order, batch, k, out, out_pitch):
+    def kernel(
+        step, worker, workers, rows, data, row_bytes, order, batch, distance, k, out, out_pitch
+    ):
         taken = order + 8 * step * batch
         whole = k - k % lanes
         first, stop = span(rows, worker)
         for i in range(first, stop):
             row = data + word(taken + 8 * i) * row_bytes
-            ahead = data + word(taken + 8 * min(i + 1, stop - 1)) * row_bytes - row
+            ahead = data + word(taken + 8 * min(i + distance, stop - 1)) * row_bytes - row
             to = out + i * out_pitch
             for j in range(0, whole, lanes):
                 prefetch(row + j * item + ahead)
                 store(to + j * size, load(row + j * item))
             if whole < k:
+                prefetch(row + whole * item + ahead)
                 store_first(
                     to + whole * size, load_first(row + whole * item, k - whole), k - whole
                 )
