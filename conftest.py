@@ -1,4 +1,4 @@
-"""``pytest --benchmark`` runs the suite in bench/, and nothing else; plain ``pytest`` never does."""
+"""``pytest --benchmark`` runs the suite in bench/ alone; plain ``pytest`` never does."""
 
 from pathlib import Path
 

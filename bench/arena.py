@@ -62,12 +62,11 @@ class Process:
     def __init__(self, name: str, threads: int):
         self._said = tempfile.TemporaryFile("w+")
         cores = sorted(os.sched_getaffinity(0))[:threads]
-        count = str(threads)
-        names = ("FUSEDNN_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+        settings = [f"{who}_NUM_THREADS" for who in ("FUSEDNN", "OMP", "OPENBLAS", "MKL")]
         self._process = subprocess.Popen(
             [sys.executable, "-m", "bench.worker", name],
             cwd=ROOT,
-            env=os.environ | dict.fromkeys(names, count),
+            env=os.environ | dict.fromkeys(settings, str(threads)),
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=self._said,

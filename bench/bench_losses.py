@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+
 from fusednn.kernels.formulas import LOSSES
 
 from . import floor

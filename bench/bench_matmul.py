@@ -41,9 +41,13 @@ def product(m: int, k: int, n: int, why: str, transposed: str = "..", **more) ->
         a, b = a.T if transposed[0] == "t" else a, b.T if transposed[1] == "t" else b
         return a, b, np.empty((m, n), dtype)
 
-    marks = ["" if transposed == ".." else transposed, "" if dtype == "f4" else str(dtype)]
-    marks += ["cold" if more.get("cold") else "", f"{more['threads']} thread" if "threads" in more else ""]
-    name = " ".join([f"{m}x{k}x{n}", *filter(None, marks)])
+    marks = {
+        transposed: transposed != "..",
+        str(dtype): dtype == np.float64,
+        "cold": more.get("cold"),
+        f"{more.get('threads')} thread": "threads" in more,
+    }
+    name = " ".join([f"{m}x{k}x{n}", *(mark for mark, there in marks.items() if there)])
     return Case(
         name,
         why,

@@ -16,7 +16,7 @@ EPOCHS = {
     "8-32-32-1": (
         Network((8, 32, 32, 1), 32, "mse"), 16_000, "a table: overhead is everything", True),
     "1024-4096-4096-1024": (
-        Network((1024, 4096, 4096, 1024), 256, "mse"), 2_048, "parameters beyond the caches", False),
+        Network((1024, 4096, 4096, 1024), 256, "mse"), 2_048, "weights beyond the caches", False),
     "64-64-1": (
         Network((64, 64, 1), 256, "mse"), 50_000, "a table with a large batch", False),
     "1-1": (
@@ -37,7 +37,7 @@ def epoch(name: str) -> Case:
         floor.epoch(network.widths, rows, network.batch, 4),
         {"network": network},
         training.epochs,
-        # Libraries add epsilon before or after the bias correction: that shows where gradients are small.
+        # Libraries add epsilon before or after the bias correction: small gradients show it.
         tolerance=0.2 if network.widths[-1] > 100 else 0.05,
         error=distance,
         quick=quick,

@@ -17,6 +17,11 @@ def _timing(config) -> bool:
     return not config.getoption("benchmark_disable")
 
 
+def _parameters(item) -> dict:
+    """The case and the contestant of a test of the suite; nothing for others."""
+    return getattr(getattr(item, "callspec", None), "params", {})
+
+
 def _size(config) -> str:
     return "quick" if config.getoption("--quick") else "full"
 
@@ -34,18 +39,16 @@ def turns(request) -> dict:
     """Which contestants were selected for each case."""
     found = defaultdict(list)
     for item in request.session.items:
-        parameters = getattr(item, "callspec", None) and item.callspec.params
-        if parameters and "contestant" in parameters:
-            key = item.function.family, parameters["case"].name
-            found[key].append(parameters["contestant"])
+        parameters = _parameters(item)
+        if "contestant" in parameters:
+            found[item.function.family, parameters["case"].name].append(parameters["contestant"])
     return found
 
 
 def pytest_collection_modifyitems(config, items):
     if config.getoption("--quick"):
-        cases = [(item, getattr(item, "callspec", None)) for item in items]
-        slow = [i for i, spec in cases if spec and "case" in spec.params and not spec.params["case"].quick]
-        config.hook.pytest_deselected(items=slow)
+        slow = {item for item in items if not _parameters(item)["case"].quick}
+        config.hook.pytest_deselected(items=list(slow))
         items[:] = [item for item in items if item not in slow]
 
 

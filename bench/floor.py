@@ -4,12 +4,12 @@ A workload is described by the least it has to do, `Work`: floating-point operat
 algorithm of its kind needs, and bytes that have to be read or written at least once. With the
 machine's measured rates the limit is ::
 
-    seconds = max(flops / peak, bytes / bandwidth(bytes))
+    seconds = max(flops / peak, bytes / bandwidth(bytes) + kept_traffic / bandwidth(kept))
 
 because arithmetic and memory work at the same time. `peak` is the rate of independent multiply-adds
-on all threads, two operations each; `bandwidth` that of a copy with the same working set, since what
-lies in a cache moves faster. Nothing is added for calls, latency or branches, so small workloads
-stay far above their limit.
+on all threads, two operations each; `bandwidth` that of a copy with the same working set, since
+what lies in a cache moves faster; what is kept and used again and again is counted apart. Nothing
+is added for calls, latency or branches, so small workloads stay far above their limit.
 
 How the operations are counted:
 
@@ -42,20 +42,29 @@ class Work:
     ----------
     flops : float
     bytes : float
-        Read and written in all.
-    resident : float
-        Bytes that it works on again and again; 0 means all of `bytes`. It decides which cache's
-        rate the traffic can have.
+        Read and written once.
+    kept_traffic, kept : float
+        Bytes read and written in all of what is used again and again, and how many it takes.
     """
 
     flops: float
     bytes: float
-    resident: float = 0.0
+    kept_traffic: float = 0.0
+    kept: float = 0.0
+
+    def moving(self, machine: Machine) -> float:
+        """Seconds that its bytes take to move."""
+        seconds = self.bytes / machine.bandwidth(self.bytes)
+        return seconds + self.kept_traffic / machine.bandwidth(self.kept)
 
     def limit(self, machine: Machine, dtype: str) -> float:
         """Seconds that the workload takes at least."""
-        rate = machine.bandwidth(self.resident or self.bytes)
-        return max(self.flops / machine.peak[dtype], self.bytes / rate)
+        return max(self.flops / machine.peak[dtype], self.moving(machine))
+
+    @property
+    def traffic(self) -> float:
+        """All bytes read and written."""
+        return self.bytes + self.kept_traffic
 
 
 def product(m: int, k: int, n: int, item: int) -> Work:
@@ -90,5 +99,5 @@ def epoch(widths: Sequence[int], rows: int, batch: int, item: int) -> Work:
     steps = -(-rows // batch)
     parameters = sum(k * n + n for k, n in sizes)
     products = rows * (sum(6.0 * k * n for k, n in sizes) - 2.0 * sizes[0][0] * sizes[0][1])
-    traffic = float(item) * (rows * (widths[0] + widths[-1]) + 6.0 * parameters * steps)
-    return Work(products + 15.0 * parameters * steps, traffic, 3.0 * item * parameters)
+    data, state = float(item) * rows * (widths[0] + widths[-1]), 3.0 * item * parameters
+    return Work(products + 15.0 * parameters * steps, data, 2.0 * state * steps, state)

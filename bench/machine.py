@@ -140,7 +140,8 @@ def _loop(dtype: str, lanes: int, accumulators: int) -> str:
         for i in names
     )
     stores = "\n".join(
-        f"%p{i} = getelementptr {vector}, ptr %kept, i64 {i}\nstore volatile {vector} %b{i}, ptr %p{i}"
+        f"%p{i} = getelementptr {vector}, ptr %kept, i64 {i}\n"
+        f"store volatile {vector} %b{i}, ptr %p{i}"
         for i in names
     )
     return f"""

@@ -44,7 +44,7 @@ def suite(family: str, cases: Sequence[Case]) -> Callable:
         pytest.param(case, name, id=f"{case.name}-{name}")
         for case in cases
         for name, who in contestants.everybody().items()
-        if hasattr(who, case.operation) and (name.startswith("fusednn") or contestants.installed(who))
+        if hasattr(who, case.operation) and contestants.installed(who)
     ]
 
     @pytest.mark.parametrize(("case", "contestant"), pairs)
@@ -78,7 +78,7 @@ def suite(family: str, cases: Sequence[Case]) -> Callable:
 
 def _description(family: str, case: Case, contestant: str, result: Result) -> dict:
     here, seconds, work = machine.measured(), result.median, case.work
-    floor = work.limit(here, case.dtype) if work.flops or work.bytes else None
+    floor = work.limit(here, case.dtype) or None
     return {
         "family": family,
         "case": case.name,
@@ -89,12 +89,12 @@ def _description(family: str, case: Case, contestant: str, result: Result) -> di
         "size": case.size,
         "axis": case.axis,
         "flops": work.flops,
-        "bytes": work.bytes,
+        "bytes": work.traffic,
         "floor": floor,
         "gflops": work.flops / seconds / 1e9,
-        "gbytes": work.bytes / seconds / 1e9,
+        "gbytes": work.traffic / seconds / 1e9,
         "share_of_peak": work.flops / seconds / here.peak[case.dtype],
-        "share_of_bandwidth": work.bytes / seconds / here.bandwidth(work.resident or work.bytes),
+        "share_of_bandwidth": work.moving(here) / seconds,
         "share_of_floor": floor / seconds if floor else None,
         "residual": result.residual,
         "tolerance": case.tolerance,

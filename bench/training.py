@@ -124,7 +124,7 @@ def missing_images() -> str:
     """Why there are no images, or an empty string."""
     if fashion_mnist_folder():
         return ""
-    return "Fashion-MNIST is not on this machine; set FUSEDNN_DATA to the folder with fashion-mnist/"
+    return "no Fashion-MNIST here; set FUSEDNN_DATA to the folder that has fashion-mnist/"
 
 
 def fashion_mnist(rng: np.random.Generator) -> tuple:

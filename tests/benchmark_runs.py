@@ -53,7 +53,7 @@ def row(family, case, contestant, median, spread=0.02, **extra):
 
 def run_of(*rows, **machine):
     """A file's content."""
-    return {"machine_info": {"node": "x", "fusednn": MACHINE | machine}, "benchmarks": list(rows)}
+    return {"machine_info": {"node": "x"}, "fusednn": MACHINE | machine, "benchmarks": list(rows)}
 
 
 def written(folder, content, name="run.json"):

@@ -168,9 +168,10 @@ def test_a_contestant_against_itself_is_even_and_half_as_fast_is_seen(tmp_path):
     asked = ("--benchmark", "bench/bench_matmul.py", "-q", "-k")
     chosen = "[512x512x512- and (numpy or twin or twice)"
     found = []
-    for run in range(5):
-        file = tmp_path / f"{run}.json"
-        ran = pytest_in_root(*asked, chosen, f"--benchmark-json={file}", contestants=tmp_path / "more")
+    file = tmp_path / "run.json"
+    for _ in range(5):
+        timed = f"--benchmark-json={file}"
+        ran = pytest_in_root(*asked, chosen, timed, contestants=tmp_path / "more")
         assert ran.returncode == 0, ran.stdout
         times = medians(file)
         found.append((times["twin"] / times["numpy"], times["twice"] / times["numpy"]))

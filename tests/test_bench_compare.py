@@ -156,7 +156,7 @@ def test_backends_are_measured_by_peers_of_their_device(tmp_path, capsys):
 
 def test_other_machines_are_pointed_out(tmp_path, capsys, full):
     other = copy.deepcopy(full)
-    other["machine_info"]["fusednn"]["threads"] = 8
+    other["fusednn"]["threads"] = 8
     assert "different machines" in compared(tmp_path, full, other, capsys=capsys)[1]
     assert "different machines" not in compared(tmp_path, full, full, capsys=capsys)[1]
 
@@ -168,7 +168,7 @@ def test_other_machines_are_pointed_out(tmp_path, capsys, full):
         ("{", "is not JSON"),
         ("[]", "is not a run of this suite"),
         ('{"benchmarks": [], "machine_info": {}}', "is not a run of this suite"),
-        ('{"benchmarks": [], "machine_info": {"fusednn": %s}}', "has no row of this suite"),
+        ('{"benchmarks": [], "fusednn": %s}', "has no row of this suite"),
     ],
 )
 def test_unreadable_files_are_one_sentence(tmp_path, capsys, full, content, reason):

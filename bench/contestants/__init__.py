@@ -16,10 +16,11 @@ To add one, write ``bench/contestants/<name>.py``, or ``<name>.py`` in a folder 
 ``clock(call)``
     Optional: seconds of one call, where the processor's clock is not the one to ask.
 
-and a function for each operation that it can do. It gets the case's arrays, and its options by name;
-it does everything that need not be repeated (conversion, compilation, planning) at once, and returns
-a function without arguments that does the work and returns the answer, finished. It returns None
-where the library has no such thing. It uses `bench.machine.THREADS` threads and its best settings.
+and a function for each operation that it can do. It gets the case's arrays, and its options by
+name; it does everything that need not be repeated (conversion, compilation, planning) at once, and
+returns a function without arguments that does the work and returns the answer, finished. It returns
+None where the library has no such thing. It uses `bench.machine.THREADS` threads and its best
+settings.
 
 ========================  =====================================================================
 operation                 answer
@@ -56,7 +57,8 @@ def everybody() -> dict[str, ModuleType]:
         for file in sorted(Path(folder).glob("[a-z]*.py")) if folder else ():
             module = _load(file)
             found[getattr(module, "NAME", file.stem)] = module
-    return dict(sorted(found.items(), key=lambda item: (not item[0].startswith("fusednn"), item[0])))
+    names = sorted(found, key=lambda name: (not name.startswith("fusednn"), name))
+    return {name: found[name] for name in names}
 
 
 def _load(file: Path) -> ModuleType:

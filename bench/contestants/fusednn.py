@@ -91,9 +91,9 @@ def cross_entropy(z, t):
 
 
 def update(w, g, name):
-    import fusednn as fnn
     import numpy as np
 
+    import fusednn as fnn
     from bench.bench_updates import RATE
 
     kept = np.zeros_like(w), np.zeros_like(w)

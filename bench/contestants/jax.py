@@ -73,7 +73,9 @@ def _ready(function, *arrays):
 
 
 def answer(result):
-    return tuple(map(np.asarray, result)) if isinstance(result, tuple | list) else np.asarray(result)
+    if isinstance(result, tuple | list):
+        return tuple(map(np.asarray, result))
+    return np.asarray(result)
 
 
 def matmul(a, b, out):

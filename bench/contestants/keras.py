@@ -20,7 +20,8 @@ SCRIPTS = {
         model.train_on_batch(x, y)
         """),
     "training": script(IMPORT, """
-        model = tf.keras.Sequential([tf.keras.Input((8,)), tf.keras.layers.Dense(32, activation="relu"),
+        model = tf.keras.Sequential([tf.keras.Input((8,)),
+                                     tf.keras.layers.Dense(32, activation="relu"),
                                      tf.keras.layers.Dense(32, activation="relu"),
                                      tf.keras.layers.Dense(1)])
         model.compile("adam", "mse", steps_per_execution=32)

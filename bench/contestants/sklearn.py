@@ -13,7 +13,8 @@ SCRIPTS = {
         """),
     "training": script("from sklearn.neural_network import MLPRegressor\nimport warnings", """
         warnings.simplefilter("ignore")
-        MLPRegressor(hidden_layer_sizes=(32, 32), batch_size=32, max_iter=3, alpha=0).fit(u, v.ravel())
+        model = MLPRegressor(hidden_layer_sizes=(32, 32), batch_size=32, max_iter=3, alpha=0)
+        model.fit(u, v.ravel())
         """),
 }  # fmt: skip
 

@@ -18,7 +18,8 @@ SCRIPTS = {
         optimizer.step()
         """),
     "training": script("import torch", """
-        model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(), torch.nn.Linear(32, 32),
+        model = torch.nn.Sequential(torch.nn.Linear(8, 32), torch.nn.ReLU(),
+                                    torch.nn.Linear(32, 32),
                                     torch.nn.ReLU(), torch.nn.Linear(32, 1))
         optimizer = torch.optim.Adam(model.parameters(), fused=True)
         u, v = torch.from_numpy(u), torch.from_numpy(v)
@@ -176,7 +177,8 @@ def _model(weights):
     layers = []
     for w, b in zip(weights[::2], weights[1::2], strict=True):
         linear = torch.nn.Linear(*w.shape)
-        linear.load_state_dict({"weight": torch.from_numpy(w.T.copy()), "bias": torch.from_numpy(b)})
+        state = {"weight": torch.from_numpy(w.T.copy()), "bias": torch.from_numpy(b)}
+        linear.load_state_dict(state)
         layers += [linear, torch.nn.ReLU()]
     return torch.nn.Sequential(*layers[:-1])
 

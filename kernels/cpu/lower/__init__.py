@@ -15,9 +15,8 @@ from .backward import Backward
 from .forward import Forward
 from .judge import Judge
 
-
 AHEAD_BYTES, MOST_AHEAD = 4096, 16
-"""How far ahead rows are asked for: so many bytes, which are the misses that a core has under way."""
+"""How far ahead rows are asked for: so many bytes, about the misses that a core has under way."""
 
 
 class Lowering(Forward, Judge, Backward):
