@@ -71,8 +71,7 @@ def _roofs(axes, machine: Machine, low: float, high: float) -> list[Bbox]:
         axes.plot([low, end], [low * slope, top], color=ink, linewidth=1.3,
                   linestyle="-" if name == "memory" else (0, (5, 3)))  # fmt: skip
         taken.append(_along(axes, low, slope, f"{name} {significant(slope)} GB/s"))
-    for dtype, rate in machine.peak.items():
-        peak = rate / 1e9
+    for peak in (rate / 1e9 for rate in machine.peak.values()):
         fastest = max((r / 1e9 for r in rates.values() if r), default=peak / low)
         axes.plot([peak / fastest, high], [peak, peak], color=ink, linewidth=1.3,
                   linestyle="-" if peak == top else (0, (5, 3)))  # fmt: skip
