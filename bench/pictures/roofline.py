@@ -75,7 +75,7 @@ def _roofs(axes, machine: Machine, low: float, high: float) -> list[Bbox]:
         fastest = max((r / 1e9 for r in rates.values() if r), default=peak / low)
         axes.plot([peak / fastest, high], [peak, peak], color=ink, linewidth=1.3,
                   linestyle="-" if peak == top else (0, (5, 3)))  # fmt: skip
-    rounded = [f"{dtype} {significant(rate / 1e9)}" for rate in machine.peak.values()]
+    rounded = [f"{dtype} {significant(rate / 1e9)}" for dtype, rate in machine.peak.items()]
     said = drawing.write(axes, high, top * 1.09, f"{', '.join(rounded)} GFLOP/s", "muted",
                          ha="right", va="bottom", clear=True)  # fmt: skip
     taken.append(said.get_window_extent())
