@@ -2,20 +2,13 @@
 //
 // An epilogue is a type with
 //     template <class T, class C, int V>
-//     static void apply(Pack<C, V>& values, const Operands<T>& operands, const Span<V>& span);
+//     static void apply(Values<C, V>& values, const Operands<T>& operands, const Span<V>& span);
 // It is handed V neighbouring columns of one row of the product in the compute type C, reads and
 // writes what belongs to them in the storage type T, and leaves in `values` what it wrote to `out`.
 #pragma once
-#include "device.cuh"
 #include "numeric.cuh"
 
 namespace fnn {
-
-// True where every row of a matrix can be accessed `bytes` at a time.
-template <class T>
-FNN_DEVICE bool aligned(const T* matrix, int64_t stride, int bytes) {
-  return (reinterpret_cast<uint64_t>(matrix) | static_cast<uint64_t>(stride * sizeof(T))) % bytes == 0;
-}
 
 // `count` of V neighbouring columns of a row exist; `packed`: they are one access.
 template <int V>
@@ -26,33 +19,24 @@ struct Span {
   bool packed;
 
   template <class C, class T>
-  FNN_DEVICE Pack<C, V> read(const T* matrix, int64_t stride) const {
+  FNN_DEVICE Values<C, V> read(const T* matrix, int64_t stride) const {
     const T* first = matrix + row * stride + column;
-    Pack<T, V> stored;
-    if (packed) {
-      stored = load_pack<V>(first);
-    } else {
+    if (packed) return fnn::read<C, V>(first);
+    Values<C, V> values;
 #pragma unroll
-      for (int i = 0; i < V; i++) stored.at[i] = i < count ? first[i] : convert<T>(0.0f);
-    }
-    Pack<C, V> values;
-#pragma unroll
-    for (int i = 0; i < V; i++) values.at[i] = convert<C>(stored.at[i]);
+    for (int i = 0; i < V; i++) values.at[i] = i < count ? convert<C>(first[i]) : C(0);
     return values;
   }
 
   template <class C, class T>
-  FNN_DEVICE void write(T* matrix, int64_t stride, const Pack<C, V>& values) const {
+  FNN_DEVICE void write(T* matrix, int64_t stride, const Values<C, V>& values) const {
     T* first = matrix + row * stride + column;
-    Pack<T, V> stored;
-#pragma unroll
-    for (int i = 0; i < V; i++) stored.at[i] = convert<T>(values.at[i]);
     if (packed) {
-      store_pack(first, stored);
+      fnn::write(first, values);
     } else {
 #pragma unroll
       for (int i = 0; i < V; i++)
-        if (i < count) first[i] = stored.at[i];
+        if (i < count) first[i] = convert<T>(values.at[i]);
     }
   }
 };
@@ -70,14 +54,13 @@ struct Operands {
 
   template <int V>
   FNN_DEVICE bool packed() const {
-    constexpr int BYTES = V * sizeof(T);
-    return aligned(out, out_stride, BYTES) && aligned(bias, 0, BYTES) &&
-           aligned(kept, side_stride, BYTES) && aligned(mask, side_stride, BYTES);
+    return packable<V>(out, out_stride) && packable<V>(bias) && packable<V>(kept, side_stride) &&
+           packable<V>(mask, side_stride);
   }
 
   // Apply `Epilogue` to V columns of a row, as far as they exist.
   template <class Epilogue, class C, int V>
-  FNN_DEVICE void finish(int row, int column, Pack<C, V>& values, bool all_packed) const {
+  FNN_DEVICE void finish(int row, int column, Values<C, V>& values, bool all_packed) const {
     if (row >= m || column >= n) return;
     int count = n - column < V ? n - column : V;
     Epilogue::apply(values, *this, Span<V>{row, column, count, all_packed && count == V});
@@ -87,15 +70,15 @@ struct Operands {
 // out = product
 struct Plain {
   template <class T, class C, int V>
-  FNN_DEVICE static void apply(Pack<C, V>& values, const Operands<T>& o, const Span<V>& span) {
+  FNN_DEVICE static void apply(Values<C, V>& values, const Operands<T>& o, const Span<V>& span) {
     span.write(o.out, o.out_stride, values);
   }
 };
 
 template <class T, class C, int V>
-FNN_DEVICE void drop(Pack<C, V>& values, const Operands<T>& o, const Span<V>& span) {
+FNN_DEVICE void drop(Values<C, V>& values, const Operands<T>& o, const Span<V>& span) {
   if (!o.mask) return;
-  Pack<C, V> mask = span.template read<C>(o.mask, o.side_stride);
+  Values<C, V> mask = span.template read<C>(o.mask, o.side_stride);
 #pragma unroll
   for (int i = 0; i < V; i++) values.at[i] *= mask.at[i];
 }
@@ -104,9 +87,9 @@ FNN_DEVICE void drop(Pack<C, V>& values, const Operands<T>& o, const Span<V>& sp
 template <class Activation, bool KEEPS_X>
 struct Forward {
   template <class T, class C, int V>
-  FNN_DEVICE static void apply(Pack<C, V>& values, const Operands<T>& o, const Span<V>& span) {
+  FNN_DEVICE static void apply(Values<C, V>& values, const Operands<T>& o, const Span<V>& span) {
     if (o.bias) {
-      Pack<C, V> bias = Span<V>{0, span.column, span.count, span.packed}.template read<C>(o.bias, 0);
+      Values<C, V> bias = Span<V>{0, span.column, span.count, span.packed}.template read<C>(o.bias, 0);
 #pragma unroll
       for (int i = 0; i < V; i++) values.at[i] += bias.at[i];
     }
@@ -123,9 +106,9 @@ struct Forward {
 template <class Derivative>
 struct Backward {
   template <class T, class C, int V>
-  FNN_DEVICE static void apply(Pack<C, V>& values, const Operands<T>& o, const Span<V>& span) {
+  FNN_DEVICE static void apply(Values<C, V>& values, const Operands<T>& o, const Span<V>& span) {
     drop(values, o, span);
-    Pack<C, V> kept = span.template read<C>(static_cast<const T*>(o.kept), o.side_stride);
+    Values<C, V> kept = span.template read<C>(static_cast<const T*>(o.kept), o.side_stride);
 #pragma unroll
     for (int i = 0; i < V; i++) values.at[i] *= Derivative::apply(kept.at[i]);
     span.write(o.out, o.out_stride, values);

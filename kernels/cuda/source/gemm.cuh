@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
   multiply_tile(engine, shared[0], m, n, 0, k, a, a_stride, b, b_stride);
   Operands<T> operands{m, n, out, out_stride, bias, kept, mask, side_stride};
   bool packed = operands.template packed<Engine::VISIT>();
-  engine.visit(shared[0], [&](int row, int column, Pack<typename Engine::C, Engine::VISIT>& values) {
+  engine.visit(shared[0], [&](int row, int column, Values<typename Engine::C, Engine::VISIT>& values) {
     operands.template finish<Epilogue>(blockIdx.x * Engine::M + row, blockIdx.y * Engine::N + column,
                                        values, packed);
   });

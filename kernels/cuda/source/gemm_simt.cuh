@@ -5,6 +5,7 @@
 // eight lanes read 128 bytes of B and write 128 bytes of the result side by side.
 #pragma once
 #include "tile.cuh"
+#include "words.cuh"
 
 namespace fnn {
 
@@ -68,10 +69,10 @@ struct Staged {
       } else {
 #pragma unroll
         for (int v = 0; v < V; v += GROUP) {
-          Pack<C, GROUP> group;
+          Values<C, GROUP> group;
 #pragma unroll
           for (int g = 0; g < GROUP; g++) group.at[g] = convert<C>(held[j].at[v + g]);
-          store_pack(first + v, group);
+          write(first + v, group);
         }
       }
     }
@@ -83,7 +84,7 @@ struct Staged {
 template <class T_, class Tile, bool A_T, bool B_T>
 struct Simt {
   using T = T_;
-  using C = compute_type<T>;
+  using C = Compute<T>;
   static constexpr int M = Tile::M, N = Tile::N, K = Tile::K, SLICES = Tile::SLICES;
   static constexpr int THREADS = Tile::THREADS, BLOCKS = Tile::BLOCKS;
   static constexpr bool B_TRANSPOSED = B_T;
@@ -135,7 +136,7 @@ struct Simt {
     }
   };
 
-  Pack<C, GROUP> sum[Tile::THREAD_M][GROUPS_N];
+  Values<C, GROUP> sum[Tile::THREAD_M][GROUPS_N];
   int slice, chunk_m, chunk_n;  // the thread's first groups of rows and of columns
 
   FNN_DEVICE Simt() {
@@ -158,6 +159,7 @@ struct Simt {
 
   // Add slab @ B, for B of N rows.
   FNN_DEVICE void multiply(Shared& shared, const C* slab, const Operand<T>& b) {
+    static_assert(N % K == 0, "the slab has no columns beyond N");
     Unwatched watch;
     run(shared, Resident{slab}, b, 0, N, watch);
   }
@@ -183,11 +185,11 @@ struct Simt {
     for (int i = 0; i < Tile::THREAD_M; i += GROUP)
 #pragma unroll
       for (int j = 0; j < Tile::THREAD_N; j++) {
-        Pack<C, GROUP> rows;
+        Values<C, GROUP> rows;
 #pragma unroll
         for (int g = 0; g < GROUP; g++) rows.at[g] = sum[i + g][j / GROUP].at[j % GROUP];
         int column = (chunk_n + j / GROUP * Tile::LANES_N) * GROUP + j % GROUP;
-        store_pack(slab + Slab::place(column, chunk_m + i / GROUP * Tile::LANES_M), rows);
+        write(slab + Slab::place(column, chunk_m + i / GROUP * Tile::LANES_M), rows);
       }
   }
 
@@ -251,7 +253,7 @@ struct Simt {
 #pragma unroll
         for (int j = 0; j < Tile::THREAD_N; j++) {
           C& value = sum[i][j / GROUP].at[j % GROUP];
-          value = multiply_add(a[i / GROUP].at[i % GROUP], b[j / GROUP].at[j % GROUP], value);
+          value = fma(a[i / GROUP].at[i % GROUP], b[j / GROUP].at[j % GROUP], value);
         }
     }
   }

@@ -136,6 +136,7 @@ struct Tensor {
 
   // Add slab @ B, for B of N rows.
   FNN_DEVICE void multiply(Shared& shared, const T* slab, const Operand<T>& b) {
+    static_assert(N % K == 0, "the slab has no columns beyond N");
     Unwatched watch;
     run(shared, Resident{slab}, b, 0, N, watch);
   }
@@ -155,19 +156,13 @@ struct Tensor {
       for (int j = 0; j < TILES_N; j++)
 #pragma unroll
         for (int half_tile = 0; half_tile < 2; half_tile++)
-          store_pack(scratch + (half_tile * 8 + lane / 4) * ROW + j * 8 + lane % 4 * 2,
-                     Pack<C, 2>{sum[i][j][half_tile * 2], sum[i][j][half_tile * 2 + 1]});
+          write(scratch + (half_tile * 8 + lane / 4) * ROW + j * 8 + lane % 4 * 2,
+                Values<C, 2>{{sum[i][j][half_tile * 2], sum[i][j][half_tile * 2 + 1]}});
       __syncwarp();
 #pragma unroll
       for (int p = 0; p < 16 * PACKS / 32; p++) {
         int row = (p * 32 + lane) / PACKS, column = (p * 32 + lane) % PACKS * CHUNK;
-        Pack<C, CHUNK> values;
-#pragma unroll
-        for (int v = 0; v < CHUNK; v += 4) {
-          Pack<C, 4> four = load_pack<4>(scratch + row * ROW + column + v);
-#pragma unroll
-          for (int w = 0; w < 4; w++) values.at[v + w] = four.at[w];
-        }
+        Values<C, CHUNK> values = read<C, CHUNK>(scratch + row * ROW + column);
         f(line_m + i * 16 + row, line_n + column, values);
       }
     }
@@ -176,12 +171,9 @@ struct Tensor {
   // As `visit`; what f leaves in the values goes to the slab.
   template <class F>
   FNN_DEVICE void visit(Shared& shared, T* slab, F f) {
-    visit(shared, [&](int row, int column, Pack<C, CHUNK>& values) {
+    visit(shared, [&](int row, int column, Values<C, CHUNK>& values) {
       f(row, column, values);
-      Pack<T, CHUNK> stored;
-#pragma unroll
-      for (int v = 0; v < CHUNK; v++) stored.at[v] = convert<T>(values.at[v]);
-      store_pack(slab + Slab::place(row, column / CHUNK), stored);
+      write(slab + Slab::place(row, column / CHUNK), values);
     });
   }
 
@@ -224,7 +216,7 @@ struct Tensor {
 #pragma unroll
       for (int r = 0; r < 4; r++) {
         int l = IS_A ? r % 2 : r / 2, s = IS_A ? r / 2 : r % 2;
-        to[r] = float_bits(
+        to[r] = __float_as_uint(
             tile[Tile_::element((chunk + s) * CHUNK + lane % 4, line + l * 8 + lane / 4)]);
       }
     }

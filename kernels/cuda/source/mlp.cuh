@@ -24,7 +24,7 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
         T* handed, T* kept) {
   constexpr int WIDTH = Engine::N;
   constexpr bool BACKWARD = Engine::B_TRANSPOSED;
-  using Values = Pack<typename Engine::C, Engine::VISIT>;
+  using Columns = Values<typename Engine::C, Engine::VISIT>;
   FNN_SHARED(typename Engine::Shared, memory, [1]);
   FNN_SHARED(typename Engine::SlabType, slab, [Engine::M * WIDTH]);
   auto& shared = memory[0];
@@ -47,7 +47,7 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
     Operands<T> operands{batch, WIDTH, handed ? handed + place : nullptr, WIDTH, bias,
                          kept ? kept + place : nullptr, nullptr, WIDTH};
     bool packed = operands.template packed<Engine::VISIT>();
-    engine.visit(shared, slab, [&](int row, int column, Values& values) {
+    engine.visit(shared, slab, [&](int row, int column, Columns& values) {
       operands.template finish<Hidden>(first_row + row, column, values, packed);
     });
     __syncthreads();
@@ -58,7 +58,7 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
   for (int first = 0; first < outputs; first += WIDTH) {
     engine.clear();
     engine.multiply(shared, slab, Operand<T>(last_weights, BACKWARD ? WIDTH : outputs, first, outputs));
-    engine.visit(shared, [&](int row, int column, Values& values) {
+    engine.visit(shared, [&](int row, int column, Columns& values) {
       operands.template finish<Last>(first_row + row, first + column, values, packed);
     });
     __syncthreads();

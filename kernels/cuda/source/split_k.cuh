@@ -18,7 +18,7 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
   C* part = workspace + static_cast<int64_t>(blockIdx.z) * m * n;
   Operands<C> operands{m, n, part, n, nullptr, nullptr, nullptr, 0};
   bool packed = operands.template packed<Engine::VISIT>();
-  engine.visit(shared[0], [&](int row, int column, Pack<C, Engine::VISIT>& values) {
+  engine.visit(shared[0], [&](int row, int column, Values<C, Engine::VISIT>& values) {
     operands.template finish<Plain>(blockIdx.x * Engine::M + row, blockIdx.y * Engine::N + column,
                                     values, packed);
   });
@@ -34,11 +34,11 @@ __global__ void __launch_bounds__(THREADS)
   int64_t i = static_cast<int64_t>(blockIdx.x) * THREADS + threadIdx.x;
   int row = static_cast<int>(i / packs), column = static_cast<int>(i % packs) * V;
   if (row >= m) return;
-  bool whole = column + V <= n && aligned(workspace, n, 16) && aligned(workspace, part_stride, 16);
+  bool whole = column + V <= n && packable<V>(workspace, n) && packable<V>(workspace, part_stride);
   Span<V> span{row, column, n - column < V ? n - column : V, whole};
-  Pack<C, V> sum = span.template read<C>(workspace, n);
+  Values<C, V> sum = span.template read<C>(workspace, n);
   for (int part = 1; part < parts; part++) {
-    Pack<C, V> more = span.template read<C>(workspace + part * part_stride, n);
+    Values<C, V> more = span.template read<C>(workspace + part * part_stride, n);
 #pragma unroll
     for (int v = 0; v < V; v++) sum.at[v] += more.at[v];
   }
@@ -91,7 +91,7 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
   if (sums) part[layer.db + first_column + column] = sum;
   Operands<C> operands{inputs, units, part + layer.dw, units, nullptr, nullptr, nullptr, 0};
   bool packed = operands.template packed<Engine::VISIT>();
-  engine.visit(shared[0], [&](int row, int first, Pack<C, Engine::VISIT>& values) {
+  engine.visit(shared[0], [&](int row, int first, Values<C, Engine::VISIT>& values) {
     operands.template finish<Plain>(first_row + row, first_column + first, values, packed);
   });
 }

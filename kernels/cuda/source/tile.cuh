@@ -15,7 +15,8 @@ struct Operand {
   bool packed;
 
   FNN_DEVICE Operand(const T* data, int64_t stride, int origin, int extent)
-      : data(data), stride(stride), origin(origin), extent(extent), packed(aligned(data, stride, 16)) {}
+      : data(data), stride(stride), origin(origin), extent(extent),
+        packed(packable<16 / sizeof(T)>(data, stride)) {}
 
   // V elements of a row of the array from `column` on, zeros where row or column do not exist.
   template <int V>
