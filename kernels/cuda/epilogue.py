@@ -1,0 +1,38 @@
+"""What happens to a product before it is stored: the types of ``source/epilogue.cuh``."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from ..formulas import ACTIVATIONS
+from .formula import Functor, functor
+
+
+@dataclass(frozen=True)
+class Epilogue:
+    """A type of that file, and the C++ texts that it needs."""
+
+    text: str
+    functors: tuple[str, ...] = ()
+
+
+PLAIN = Epilogue("fnn::Plain")
+
+
+def forward(activation: str) -> Epilogue:
+    """Bias, activation, dropout mask; what the derivative needs is kept."""
+    entry = ACTIVATIONS[activation]
+    function = functor(activation, entry.value, 1)
+    keeps_x = str(entry.saves == "x").lower()
+    return Epilogue(f"fnn::Forward<fnn::{function.name}, {keeps_x}>", _texts(function))
+
+
+def backward(activation: str) -> Epilogue:
+    """Dropout mask and the activation's derivative at what was kept."""
+    entry = ACTIVATIONS[activation]
+    function = functor(f"{activation}_derivative", entry.derivative, 1)
+    return Epilogue(f"fnn::Backward<fnn::{function.name}>", _texts(function))
+
+
+def _texts(function: Functor) -> tuple[str, ...]:
+    return (f"namespace fnn {{\n{function.text}}}",)
