@@ -2,7 +2,9 @@
 #pragma once
 #include <utility>
 
+#include "access.h"
 #include "cuda.h"
+#include "tensor.h"
 
 #define FNN_DEVICE inline
 #define FNN_SHARED(T, name, ...)                         \
@@ -43,25 +45,6 @@ struct Call<KERNEL> {
   static void call(void** at) { go(at, std::index_sequence_for<A...>{}); }
 };
 
-// N bytes as one access.
-template <int BYTES>
-struct Access {
-  typedef unsigned Type __attribute__((vector_size(BYTES), may_alias));
-};
-template <>
-struct Access<4> { typedef unsigned Type __attribute__((may_alias)); };
-template <>
-struct Access<2> { typedef unsigned short Type __attribute__((may_alias)); };
-template <>
-struct Access<1> { typedef unsigned char Type __attribute__((may_alias)); };
-
-template <int BYTES>
-inline void move_words(void* to, const void* from) {
-  constexpr int SIZE = BYTES < 16 ? BYTES : 16;
-  using Type = typename Access<SIZE>::Type;
-  for (int i = 0; i < BYTES / SIZE; i++) static_cast<Type*>(to)[i] = static_cast<const Type*>(from)[i];
-}
-
 inline void land(const Copy& copy) {
   alignas(16) static const char zeros[16] = {};
   move_words<16>(copy.to, copy.from ? copy.from : zeros);
@@ -70,9 +53,6 @@ inline void land(const Copy& copy) {
 }  // namespace fnn::emulator
 
 namespace fnn {
-
-using half = ::__half;
-using bfloat16 = ::__nv_bfloat16;
 
 template <class T, int N>
 struct alignas(sizeof(T) * N) Pack {
@@ -126,5 +106,3 @@ inline void copy_async_wait() {
 }
 
 }  // namespace fnn
-
-#include "tensor.h"

@@ -70,6 +70,9 @@ struct BFloat16 {
   inline Name operator-(Name a, Name b) { return float(a) - float(b); }                      \
   inline Name operator*(Name a, Name b) { return float(a) * float(b); }                      \
   inline Name operator/(Name a, Name b) { return float(a) / float(b); }                      \
+  inline Name& operator+=(Name& a, Name b) { return a = a + b; }                             \
+  inline Name& operator-=(Name& a, Name b) { return a = a - b; }                             \
+  inline Name& operator*=(Name& a, Name b) { return a = a * b; }                             \
   inline bool operator==(Name a, Name b) { return float(a) == float(b); }                    \
   inline bool operator!=(Name a, Name b) { return float(a) != float(b); }                    \
   inline bool operator<(Name a, Name b) { return float(a) < float(b); }                      \
@@ -80,6 +83,11 @@ struct BFloat16 {
 FNN_NUMBER(__half, Float16)
 FNN_NUMBER(__nv_bfloat16, BFloat16)
 #undef FNN_NUMBER
+using half = __half;
+namespace fnn {
+using half = ::__half;
+using bfloat16 = ::__nv_bfloat16;
+}  // namespace fnn
 
 inline float __half2float(__half x) { return x; }
 inline __half __float2half(float x) { return x; }

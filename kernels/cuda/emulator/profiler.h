@@ -4,11 +4,8 @@
 namespace fnn::emulator {
 
 #ifdef FNN_PROFILER
-// A barrier of the block, or of one warp.
-void next_epoch(int warp, bool block);
 void end_block_profile();
 #else
-inline void next_epoch(int, bool) {}
 inline void end_block_profile() {}
 #endif
 

@@ -173,7 +173,6 @@ void barrier(Place place) {
     wait(State::at_barrier, place);
   }
   __tsan_acquire(order);
-  next_epoch(self().warp, true);
 }
 
 namespace {
@@ -213,7 +212,6 @@ void synchronize_warp(unsigned mask, Place place) {
   join(meeting, Words{}, nullptr);
   __tsan_acquire(&meeting);
   leave(meeting);
-  next_epoch(self().warp, false);
 }
 
 // -- asynchronous copies --------------------------------------------------------------------------

@@ -1,5 +1,6 @@
 // Tensor cores: which lane holds which element is as documented for the PTX instructions.
 #pragma once
+#include "access.h"
 #include "emulator.h"
 #include "float16.h"
 
@@ -64,23 +65,27 @@ FNN_UNSEEN void mma(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned
 }
 
 // Elements 2 (lane % 4) and the next of row lane / 4; transposed, of column lane / 4.
+FNN_UNSEEN inline void distribute(unsigned (&r)[4], const Words& row, bool transposed,
+                                  const char* operation, Place place) {
+  Meeting& meeting = meet_all(row, operation, place);
+  int line = context->lane / 4, pair = context->lane % 4 * 2;
+  for (int matrix = 0; matrix < 4; matrix++) {
+    uint16_t rows[8][8];
+    for (int i = 0; i < 8; i++) __builtin_memcpy(rows[i], &meeting.words[8 * matrix + i], 16);
+    unsigned low = transposed ? rows[pair][line] : rows[line][pair];
+    unsigned high = transposed ? rows[pair + 1][line] : rows[line][pair + 1];
+    r[matrix] = low | high << 16;
+  }
+  leave(meeting);
+}
+
+// Every lane reads the row whose address it gives, as far as sanitizers and profiler are concerned.
 inline void load_matrices(unsigned (&r)[4], const void* row, bool transposed, const char* operation,
                           Place place) {
   require_aligned(row, 16, operation, place);
-  Words words{{reinterpret_cast<uint64_t>(row), 0, 0}};
-  Meeting& meeting = meet_all(words, operation, place);
-  const uint16_t* rows[32];
-  [&]() FNN_UNSEEN {
-    for (int i = 0; i < 32; i++) rows[i] = reinterpret_cast<const uint16_t*>(meeting.words[i].at[0]);
-  }();
-  leave(meeting);
-  int line = context->lane / 4, pair = context->lane % 4 * 2;
-  for (int matrix = 0; matrix < 4; matrix++) {
-    const uint16_t* const* at = rows + 8 * matrix;
-    unsigned low = transposed ? at[pair][line] : at[line][pair];
-    unsigned high = transposed ? at[pair + 1][line] : at[line][pair + 1];
-    r[matrix] = low | high << 16;
-  }
+  Words words{};
+  move_words<16>(&words, row);
+  distribute(r, words, transposed, operation, place);
 }
 
 }  // namespace emulator
