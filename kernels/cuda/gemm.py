@@ -76,7 +76,7 @@ class Matrix:
 def gemm(
     a: Matrix, b: Matrix, out: Matrix, dtype: str, *, epilogue: Epilogue = PLAIN, bias: Any = None,
     kept: Matrix | None = None, mask: Matrix | None = None, workspace: Any = None,
-    gpu: Gpu = Gpu(),  # noqa: B008 - frozen
+    gpu: Gpu = Gpu(), choice: Choice | None = None,  # noqa: B008 - frozen
 ) -> list[Launch]:  # fmt: skip
     """Launches of ``out = epilogue(a @ b)``.
 
@@ -94,6 +94,9 @@ def gemm(
         mask. They have the same stride.
     workspace : buffer, optional
         `workspace_size` numbers of the sums' dtype: k may then be cut into parts.
+    gpu : Gpu
+    choice : Choice, optional
+        By default the one that the model of time prefers.
 
     Raises
     ------
@@ -123,7 +126,7 @@ def gemm(
         side_stride=sides[0].stride if sides else 0,
     )  # fmt: skip
     inputs = {"a": a.data, "a_stride": a.stride, "b": b.data, "b_stride": b.stride}
-    choice = _choose(m, n, k, dtype, gpu, parts=workspace is not None)
+    choice = choice or _choose(m, n, k, dtype, gpu, parts=workspace is not None)
     engine = Engine(
         dtype, choice.tile, uses_tensor_cores(dtype, gpu), a.transposed, b.transposed
     )

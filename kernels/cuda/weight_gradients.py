@@ -1,7 +1,7 @@
 """Gradients by the weights and biases of dense layers: registry rows and launches.
 
 Everything that they need is there after the backward pass, so that one launch makes those of all
-layers. The batch is the inner dimension; where the results are few tiles it is cut into parts, which
+layers. The batch is the inner dimension; where results are few tiles it is cut into parts, which
 are summed in order, by one more launch or by an optimizer whose formula adds them up.
 """
 
