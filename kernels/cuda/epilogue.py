@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from ..formulas import ACTIVATIONS
-from .formula import Functor, functor
+from .formula import functor
 
 
 @dataclass(frozen=True)
@@ -24,15 +24,11 @@ def forward(activation: str) -> Epilogue:
     entry = ACTIVATIONS[activation]
     function = functor(activation, entry.value, 1)
     keeps_x = str(entry.saves == "x").lower()
-    return Epilogue(f"fnn::Forward<fnn::{function.name}, {keeps_x}>", _texts(function))
+    return Epilogue(f"fnn::Forward<fnn::{function.name}, {keeps_x}>", (function.definition,))
 
 
 def backward(activation: str) -> Epilogue:
     """Dropout mask and the activation's derivative at what was kept."""
     entry = ACTIVATIONS[activation]
     function = functor(f"{activation}_derivative", entry.derivative, 1)
-    return Epilogue(f"fnn::Backward<fnn::{function.name}>", _texts(function))
-
-
-def _texts(function: Functor) -> tuple[str, ...]:
-    return (f"namespace fnn {{\n{function.text}}}",)
+    return Epilogue(f"fnn::Backward<fnn::{function.name}>", (function.definition,))

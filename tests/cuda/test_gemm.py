@@ -1,4 +1,5 @@
 import itertools
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -15,11 +16,36 @@ from fusednn.kernels.cuda.engine import (
     uses_tensor_cores,
 )
 from fusednn.kernels.cuda.epilogue import PLAIN, backward, forward
-from fusednn.kernels.cuda.gemm import Matrix, gemm, rows, workspace_size
+from fusednn.kernels.cuda.gemm import (
+    FLAGS,
+    Matrix,
+    gemm,
+    gemm_kernel,
+    gemm_part_kernel,
+    rows,
+    sum_parts_kernel,
+    workspace_size,
+)
 from fusednn.kernels.formulas import ACTIVATIONS
 
 ENGINES = engines()
 NAMES = [engine.text for engine in ENGINES]
+ACTIVATION_NAMES = ["relu", "gelu"]  # keep y and x
+
+
+@pytest.fixture(autouse=True)
+def compiled_together(request, drivers):
+    """The kernels of an engine in one module: that is faster than one by one."""
+    engine = getattr(request.node, "callspec", None) and request.node.callspec.params.get("engine")
+    if not engine:
+        return
+    kinds = [replace(engine, a_transposed=a, b_transposed=b) for a in FLAGS for b in FLAGS]
+    kernels = [*map(gemm_kernel, kinds), gemm_part_kernel(kinds[0])]
+    for name in ACTIVATION_NAMES:
+        kernels += [gemm_kernel(kinds[0], forward(name)), gemm_kernel(kinds[1], backward(name))]
+    kernels.append(sum_parts_kernel(engine.dtype, engine.computes, forward("relu")))
+    for driver in drivers:
+        driver.load(kernels)
 
 
 def gpu_of(engine):
@@ -101,7 +127,7 @@ def test_products_of_any_shape_stride_and_order(engine, transposed, arrays, driv
         assert np.isnan(found[:, n:]).all(), "it wrote between the rows"
 
 
-@pytest.mark.parametrize("activation", ["relu", "gelu", "tanh", "silu"])
+@pytest.mark.parametrize("activation", ACTIVATION_NAMES)
 @pytest.mark.parametrize("engine", ENGINES, ids=NAMES)
 def test_a_layer_forward_and_backward(engine, activation, arrays, drivers, unit):
     rng = np.random.default_rng(ENGINES.index(engine))
