@@ -10,12 +10,13 @@ import shutil
 import subprocess
 import tempfile
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
+from ..cpu.isa import host
 from ..cpu.jit import cache_folder
 from .kernel import Module
+from .variants import PLAIN, Variant
 
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "source"
@@ -26,32 +27,6 @@ WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
 
 class BuildError(RuntimeError):
     """A compiler is missing or refused; the message holds what it said."""
-
-
-@dataclass(frozen=True)
-class Variant:
-    """A way to build the emulator.
-
-    Parameters
-    ----------
-    name : str
-    kernels : tuple of str
-        Compiler's flags for the kernels.
-    runtime : tuple of str
-        Compiler's flags for the emulator itself.
-    linking : tuple of str
-    preload : tuple of str
-        Libraries that a process has to load before anything else.
-    """
-
-    name: str
-    kernels: tuple[str, ...] = ("-O2", "-g1")
-    runtime: tuple[str, ...] = ("-O2",)
-    linking: tuple[str, ...] = ()
-    preload: tuple[str, ...] = ()
-
-
-PLAIN = Variant("plain")
 
 
 @cache
@@ -92,7 +67,8 @@ def emulator_library(module: Module, variant: Variant = PLAIN, source: Path = SO
     module : Module
     variant : Variant
     source : Path
-        Folder of the kernels' headers.
+        Folder of the kernels' headers. What is built from another one than the project's is kept in
+        that folder and goes with it.
 
     Raises
     ------
@@ -117,7 +93,9 @@ def emulator_library(module: Module, variant: Variant = PLAIN, source: Path = SO
                 cxx(), "-shared", *variant.linking, str(compiled), *map(str, objects), "-o", str(target)
             )
 
-    return keep("so", [text, *_emulator_texts(), repr(flags), repr(variant)], build)
+    folder = cache_folder() if source == SOURCE else source
+    key = [text, *_emulator_texts(), repr(flags), repr(variant)]
+    return keep(folder, "so", key, build)
 
 
 def _runtime_objects(variant: Variant) -> list[Path]:
@@ -128,7 +106,7 @@ def _runtime_objects(variant: Variant) -> list[Path]:
         return lambda target: run_tool(cxx(), *flags, "-c", str(path), "-o", str(target))
 
     return [
-        keep("o", [path.name, *_emulator_texts(), repr(flags)], compiling(path))
+        keep(cache_folder(), "o", [path.name, *_emulator_texts(), repr(flags)], compiling(path))
         for path in sorted(EMULATOR.glob("*.cpp"))
     ]
 
@@ -151,14 +129,12 @@ def run_tool(*command: str) -> str:
     return result.stdout + result.stderr
 
 
-def keep(suffix: str, key: Iterable[str], build: Callable[[Path], None]) -> Path:
-    """The file that ``build(path)`` writes, from the cache where `key` was built before."""
-    from ..cpu.isa import host
-
+def keep(folder: Path, suffix: str, key: Iterable[str], build: Callable[[Path], None]) -> Path:
+    """The file in `folder` that ``build(path)`` writes; one that `key` was built into before is it."""
     digest = hashlib.sha256("\0".join([*key, cxx_version(), repr(host())]).encode())
-    path = cache_folder() / f"{digest.hexdigest()[:32]}.{suffix}"
+    path = folder / f"{digest.hexdigest()[:32]}.{suffix}"
     if not path.exists():
-        with tempfile.NamedTemporaryFile(dir=path.parent, suffix=f".{suffix}", delete=False) as file:
+        with tempfile.NamedTemporaryFile(dir=folder, suffix=f".{suffix}", delete=False) as file:
             pass
         try:
             build(Path(file.name))

@@ -30,107 +30,21 @@ runs like this::
 
 from __future__ import annotations
 
-import ctypes
-import itertools
 import math
 import operator
-import threading
-import weakref
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from .build import PLAIN, SOURCE, Variant, emulator_library
+from .buffer import Buffer, FencedMemory, Memory
+from .build import SOURCE, emulator_library
 from .kernel import Kernel, Launch, Module
+from .library import EmulationError, Library
+from .variants import PLAIN, Variant
 
-ALIGNMENT = 256
-GUARD = 256  # bytes on both sides of a buffer that no kernel may change
-POISON = 0xFF  # four of them are a NaN
-LETTERS = {
-    "pointer": "pc", "int32": "i", "int64": "I", "uint32": "u", "uint64": "U", "float32": "f",
-    "float64": "d",
-}  # fmt: skip
-
-
-class EmulationError(RuntimeError):
-    """A kernel did what a GPU does not allow; the message says what and where."""
-
-
-class Buffer:
-    """An array in the emulated device's memory: see `driver.Buffer`."""
-
-    def __init__(self, array: np.ndarray, memory: Memory):
-        self.array, self.memory = array, memory
-
-    shape = property(lambda self: self.array.shape)
-    dtype = property(lambda self: self.array.dtype)
-    nbytes = property(lambda self: self.array.nbytes)
-    size = property(lambda self: self.array.size)
-    ndim = property(lambda self: self.array.ndim)
-    strides = property(lambda self: self.array.strides)
-
-    @property
-    def address(self) -> int:
-        """Where its first element lies."""
-        return self.array.ctypes.data
-
-    def __getitem__(self, index: Any) -> Buffer:
-        part = self.array[index]
-        if not isinstance(part, np.ndarray) or not np.may_share_memory(part, self.array):
-            raise IndexError(f"[Buffer] {index!r} is no part of it; use slices.")
-        return Buffer(part, self.memory)
-
-    def reshape(self, *shape: Any) -> Buffer:
-        """The same elements in another shape."""
-        return Buffer(self.array.reshape(*shape), self.memory)
-
-    def view(self, dtype: Any) -> Buffer:
-        """The same bytes as another type."""
-        return Buffer(self.array.view(dtype), self.memory)
-
-
-_memories = itertools.count()
-
-
-class Memory:
-    """Bytes between two guards.
-
-    Everything starts as NaN in every type of floats. Those in the guards tell memories apart: a
-    kernel that copies what it should not have read to where it should not write changes them.
-    """
-
-    def __init__(self, nbytes: int):
-        number = next(_memories)
-        self._guard = np.array([0xFF80 | number & 0x7F, 0xFFF0 | number >> 7 & 0xF], "<u2")
-        start = ctypes.c_void_p()
-        libc = ctypes.CDLL(None)
-        libc.free.argtypes = [ctypes.c_void_p]
-        if libc.posix_memalign(ctypes.byref(start), ALIGNMENT, ctypes.c_size_t(nbytes + 2 * GUARD)):
-            raise MemoryError(f"[Emulated] {nbytes} bytes are not to be had.")
-        assert start.value is not None
-        weakref.finalize(self, libc.free, start.value)
-        everything = (ctypes.c_uint8 * (nbytes + 2 * GUARD)).from_address(start.value)
-        self._all = np.frombuffer(everything, np.uint8)
-        self._all[:] = POISON
-        self.bytes = self._all[GUARD : GUARD + nbytes]
-        self._guard = np.tile(self._guard.view(np.uint8), GUARD // 4)
-        for guard in self._guards():
-            guard[:] = self._guard
-
-    def _guards(self) -> tuple[np.ndarray, np.ndarray]:
-        return self._all[:GUARD], self._all[-GUARD:]
-
-    def damage(self) -> str:
-        """Where a guard was changed, or nothing."""
-        for side, guard in zip(("before its start", "after its end"), self._guards(), strict=True):
-            wrong = np.flatnonzero(guard != self._guard)
-            if wrong.size:
-                distance = GUARD - wrong[-1] if side.startswith("before") else wrong[0]
-                guard[:] = self._guard
-                return f"{distance} bytes {side}"
-        return ""
+__all__ = ["Buffer", "EmulationError", "Emulated", "Recorded"]
 
 
 class Emulated:
@@ -158,7 +72,9 @@ class Emulated:
         """A buffer of NaN."""
         sizes = tuple(shape) if isinstance(shape, Sequence) else (operator.index(shape),)
         dtype = np.dtype(dtype)
-        memory = Memory(math.prod(sizes) * dtype.itemsize)
+        # Sanitizers have fences of their own, which are not hidden by ours.
+        kind = Memory if self.variant.preload else FencedMemory
+        memory = kind(math.prod(sizes) * dtype.itemsize)
         return Buffer(memory.bytes.view(dtype).reshape(sizes), memory)
 
     def upload(self, buffer: Buffer, array: np.ndarray) -> None:
@@ -223,85 +139,3 @@ def _order(schedule: str | int) -> tuple[int, int]:
         raise ValueError(
             f"[Emulated] schedule is {schedule!r}; use 'lifo', 'fifo' or an integer seed."
         ) from None
-
-
-class Library:
-    """A compiled module."""
-
-    def __init__(self, path: Path):
-        self.library = ctypes.CDLL(str(path))
-        for name in ("fnn_kernel_name", "fnn_kernel_signature", "fnn_launch"):
-            getattr(self.library, name).restype = ctypes.c_char_p
-        self._lock = threading.Lock()
-        self._names: dict[str, int] = {}
-        while name := self.library.fnn_kernel_name(len(self._names)):
-            self._names[_squeezed(name.decode())] = len(self._names)
-        self._constant: dict[int, str] = {}
-
-    def find(self, kernel: Kernel) -> int:
-        """Number of a kernel, whose parameters have to be those of the C++ text."""
-        index = self._names[_squeezed(kernel.expression)]
-        signature = self.library.fnn_kernel_signature(index).decode()
-        wanted = [LETTERS[parameter.ctype] for parameter in kernel.parameters]
-        fits = len(signature) == len(wanted) and all(
-            letter in letters for letter, letters in zip(signature, wanted, strict=True)
-        )
-        if not fits:
-            names = {letter: ctype for ctype, letters in LETTERS.items() for letter in letters}
-            raise TypeError(
-                f"[{kernel.name}] has the parameters ({', '.join(p.ctype for p in kernel.parameters)})"
-                f" but its C++ text takes ({', '.join(names[letter] for letter in signature)})."
-            )
-        self._constant[index] = signature
-        return index
-
-    def run(self, index: int, launch: Launch, order: int, seed: int) -> None:
-        """Run one launch."""
-        kernel = launch.kernel
-        values = [_value(value, kernel) for value in launch.arguments]
-        addresses = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
-        sizes = (ctypes.c_uint * 6)(*launch.grid, *kernel.block_shape)
-        kept = self._read_only(index, launch)
-        with self._lock:
-            error = self.library.fnn_launch(
-                index, sizes, ctypes.c_size_t(kernel.shared), addresses, order, ctypes.c_uint64(seed)
-            )
-        if error:
-            raise EmulationError(f"[{kernel.name}] {error.decode()}")
-        self._check(launch, kept)
-
-    def _read_only(self, index: int, launch: Launch) -> list[tuple[str, Buffer, bytes]]:
-        """Copies of the buffers that the kernel takes as pointers to const alone."""
-        pairs = list(zip(launch.kernel.parameters, self._constant[index], launch.arguments, strict=True))
-        written = [value.memory for _, letter, value in pairs if letter == "p" and value is not None]
-        return [
-            (parameter.name, value, value.array.tobytes())
-            for parameter, letter, value in pairs
-            if letter == "c" and value is not None and value.memory not in written
-        ]
-
-    def _check(self, launch: Launch, kept: list[tuple[str, Buffer, bytes]]) -> None:
-        name = launch.kernel.name
-        for parameter, buffer, content in kept:
-            if buffer.array.tobytes() != content:
-                raise EmulationError(f"[{name}] wrote into {parameter}, which is read only.")
-        for parameter, value in zip(launch.kernel.parameters, launch.arguments, strict=True):
-            if isinstance(value, Buffer) and (place := value.memory.damage()):
-                raise EmulationError(f"[{name}] wrote beyond {parameter.name}: {place}.")
-
-
-def _value(value: Any, kernel: Kernel) -> np.ndarray:
-    """An argument in memory."""
-    if value is None:
-        return np.zeros(1, np.uint64)
-    if isinstance(value, Buffer):
-        return np.array([value.address], np.uint64)
-    if isinstance(value, np.generic):
-        return np.array([value])
-    raise TypeError(
-        f"[{kernel.name}] got a {type(value).__name__} for a pointer; pass a buffer of this driver."
-    )
-
-
-def _squeezed(expression: str) -> str:
-    return "".join(expression.split())

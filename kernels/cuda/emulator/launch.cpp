@@ -1,7 +1,7 @@
 // What Python calls: the table of kernels, and launching one.
-#include <cfenv>
 #include <cstring>
 
+#include "fault.h"
 #include "scheduler.h"
 
 #ifdef __x86_64__
@@ -77,6 +77,7 @@ FNN_EXPORT const char* fnn_launch(int index, const unsigned* sizes, size_t share
                                   void** arguments, int order, uint64_t seed) {
   static std::string error;
   DeviceArithmetic arithmetic;
+  Faults faults;
   error = run({kernel(index), arguments, dim3(sizes[0], sizes[1], sizes[2]),
                dim3(sizes[3], sizes[4], sizes[5]), shared_bytes, static_cast<Order>(order), seed});
   return error.empty() ? nullptr : error.c_str();
