@@ -1,4 +1,4 @@
-"""The C++ reading of the vocabulary: a formula called with `Expression` becomes a functor's text."""
+"""The C++ reading of the vocabulary: a formula called with `Expression` becomes a C++ type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,9 @@ from typing import Any
 
 from ..vocabulary import Symbol
 
-_OPERATORS = {"add": "+", "sub": "-", "mul": "*", "div": "/", "logical_and": "&&", "logical_or": "||"}
+_OPERATORS = {
+    "add": "+", "sub": "-", "mul": "*", "div": "/", "logical_and": "&&", "logical_or": "||",
+}  # fmt: skip
 _COMPARISONS = {"gt": ">", "ge": ">=", "lt": "<", "le": "<=", "eq": "==", "ne": "!="}
 _WORDS = {
     "sqrt", "exp", "expm1", "log", "log1p", "tanh", "erf", "normal_cdf", "abs", "minimum",
@@ -20,7 +22,7 @@ _WORDS = {
 
 @dataclass(frozen=True)
 class Functor:
-    """A formula as a C++ type.
+    """A formula as a C++ type, ``fnn::name``.
 
     Its static function ``apply(x0, x1, ...)`` takes and returns numbers of one type T, float or
     double: a T, or ``Values<T, outputs>`` where there are several. ``over(x)`` takes an array and
@@ -29,9 +31,9 @@ class Functor:
     Attributes
     ----------
     name : str
-        The type's name in namespace `fnn`; equal names have equal texts.
+        Equal names have equal texts.
     text : str
-        Its definition.
+        The type's definition.
     inputs, outputs : int
     """
 
@@ -39,6 +41,11 @@ class Functor:
     text: str
     inputs: int
     outputs: int
+
+    @property
+    def definition(self) -> str:
+        """The text in its namespace."""
+        return f"namespace fnn {{\n{self.text}}}"
 
 
 def functor(name: str, formula: Callable, inputs: int) -> Functor:

@@ -12,7 +12,7 @@ constexpr int DROPOUT_BLOCK = 256;
 // nothing but seed, layer, step and place. y = x mask; without x, y is the mask itself: `kept` or 0.
 // A clock, where there is one, gives seed and step.
 template <class T>
-__global__ void __launch_bounds__(DROPOUT_BLOCK)
+__global__ void __launch_bounds__(DROPOUT_BLOCK, 4)
     dropout(int64_t n, const T* x, T* y, uint32_t seed, uint32_t layer, uint32_t step,
             const int64_t* clock, uint32_t threshold, Compute<T> kept) {
   using C = Compute<T>;

@@ -22,7 +22,7 @@ FNN_DEVICE void gather_row(int lane, int lanes, int columns, const From* data, i
 // out[i] = data[order[step * batch + i]], and so for targets, of the step that this launch begins.
 // LANES threads take a row. A data set's rows are dense; targets may be null.
 template <class From, class To, class TargetFrom, class TargetTo, int LANES>
-__global__ void __launch_bounds__(GATHER_BLOCK)
+__global__ void __launch_bounds__(GATHER_BLOCK, 4)
     gather(int rows, const int64_t* order, int64_t batch, int64_t* clock, int columns,
            const From* data, To* out, int64_t out_stride, int target_columns,
            const TargetFrom* targets, TargetTo* target_out, int64_t target_stride) {

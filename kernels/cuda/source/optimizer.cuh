@@ -10,7 +10,7 @@ namespace fnn {
 // as a copy of the parameters. Row `step` of the table of scalars is that of the step under way,
 // which this launch, the last of the step, ends.
 template <class F, class C, class... Arguments>
-__global__ void __launch_bounds__(POINTWISE_BLOCK)
+__global__ void __launch_bounds__(POINTWISE_BLOCK, 3)
     update(int64_t n, const C* scalars, int count, int64_t* clock, Arguments... arguments) {
   pointwise_share<F>(n, scalars + current_step(clock) * count, arguments...);
   end_step(clock);

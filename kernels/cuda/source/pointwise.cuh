@@ -15,14 +15,13 @@ FNN_DEVICE void pointwise_share(int64_t n, const C* fixed, Arguments... argument
   bool packed = (packable_argument<V>(arguments) && ...);
   walk<V>(threadIdx.x, POINTWISE_BLOCK, count, packed, [&](auto width, int at) {
     Frame<F, C, decltype(width)::value> frame;
-    (frame.take(arguments, start + at), ...);
-    frame.compute(fixed);
-    (frame.give(arguments, start + at), ...);
+    frame.compute(start + at, fixed, arguments...);
+    frame.give(start + at, arguments...);
   });
 }
 
 template <class F, class C, class... Arguments>
-__global__ void __launch_bounds__(POINTWISE_BLOCK)
+__global__ void __launch_bounds__(POINTWISE_BLOCK, 4)
     pointwise(int64_t n, const C* fixed, Arguments... arguments) {
   pointwise_share<F>(n, fixed, arguments...);
 }

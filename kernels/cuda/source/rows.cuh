@@ -8,44 +8,24 @@ namespace fnn {
 
 constexpr int ROWS_BLOCK = 256;
 
-// One row of every array among the arguments, which are pairs (array, row stride) and numbers.
-template <class F, class C, int V>
-struct RowFrame : Frame<F, C, V> {
-  FNN_DEVICE void take_row(int64_t, int64_t) {}
-  template <class T, class... More>
-  FNN_DEVICE void take_row(int64_t row, int64_t at, T* array, int64_t stride, More... more) {
-    this->take(array, row * stride + at);
-    take_row(row, at, more...);
+// Call use(arguments...) with a row of every array: of N arguments, which are pairs (array, row
+// stride) and numbers, each is taken from the front and put at the back.
+template <int N>
+struct Row {
+  template <class Use, class T, class... More>
+  FNN_DEVICE static void of(int64_t row, Use use, T* array, int64_t stride, More... more) {
+    Row<N - 1>::of(row, use, more..., array + row * stride);
   }
-  template <class... More>
-  FNN_DEVICE void take_row(int64_t row, int64_t at, C number, More... more) {
-    this->take(number, 0);
-    take_row(row, at, more...);
-  }
-
-  FNN_DEVICE void give_row(int64_t, int64_t) {}
-  template <class T, class... More>
-  FNN_DEVICE void give_row(int64_t row, int64_t at, T* array, int64_t stride, More... more) {
-    this->give(array, row * stride + at);
-    give_row(row, at, more...);
-  }
-  template <class... More>
-  FNN_DEVICE void give_row(int64_t row, int64_t at, C, More... more) {
-    give_row(row, at, more...);
+  template <class Use, class C, class... More>
+  FNN_DEVICE static void of(int64_t row, Use use, C number, More... more) {
+    Row<N - 1>::of(row, use, more..., number);
   }
 };
-
-// Whether all rows of all arrays can be accessed V elements at a time.
-template <int V>
-struct Packable {
-  FNN_DEVICE static bool rows() { return true; }
-  template <class T, class... More>
-  FNN_DEVICE static bool rows(T* array, int64_t stride, More... more) {
-    return packable<V>(array, stride) && rows(more...);
-  }
-  template <class C, class... More>
-  FNN_DEVICE static bool rows(C, More... more) {
-    return rows(more...);
+template <>
+struct Row<0> {
+  template <class Use, class... Arguments>
+  FNN_DEVICE static void of(int64_t, Use use, Arguments... arguments) {
+    use(arguments...);
   }
 };
 
@@ -53,25 +33,27 @@ struct Packable {
 // stride of 0 repeats a row. With SUMMED, F's last result is not written but added up along each
 // row: of the step under way, row i's sum goes to sums[step * batch + i].
 template <class F, class C, int LANES, bool SUMMED, class... Arguments>
-__global__ void __launch_bounds__(ROWS_BLOCK)
+__global__ void __launch_bounds__(ROWS_BLOCK, 4)
     over_rows(int rows, int columns, const C* fixed, C* sums, int64_t batch, const int64_t* clock,
               Arguments... arguments) {
   constexpr int V = ARGUMENT_VECTOR<Arguments...>;
-  int64_t row = int64_t(blockIdx.x) * (ROWS_BLOCK / LANES) + threadIdx.x / LANES;
-  int first = blockIdx.y * LANES + threadIdx.x % LANES;
+  constexpr int COUNT = ((SAME<Arguments, int64_t> ? 0 : 1) + ...);
+  const int row = blockIdx.x * (ROWS_BLOCK / LANES) + threadIdx.x / LANES;
   C sum = 0;
-  walk<V>(first, gridDim.y * LANES, row < rows ? columns : 0, Packable<V>::rows(arguments...),
-          [&](auto width, int at) {
-            RowFrame<F, C, decltype(width)::value> frame;
-            frame.take_row(row, at, arguments...);
-            frame.compute(fixed);
-            frame.give_row(row, at, arguments...);
-            if constexpr (SUMMED) {
+  auto use = [&](auto... arrays) {
+    int lane = blockIdx.y * LANES + threadIdx.x % LANES;
+    bool packed = (packable_argument<V>(arrays) && ...);
+    walk<V>(lane, gridDim.y * LANES, columns, packed, [&](auto width, int at) {
+      Frame<F, C, decltype(width)::value> frame;
+      frame.compute(at, fixed, arrays...);
+      frame.give(at, arrays...);
+      if constexpr (SUMMED) {
 #pragma unroll
-              for (int v = 0; v < decltype(width)::value; v++)
-                sum += frame.out[F::OUTPUTS - 1].at[v];
-            }
-          });
+        for (int v = 0; v < decltype(width)::value; v++) sum += frame.out[F::OUTPUTS - 1].at[v];
+      }
+    });
+  };
+  if (row < rows) Row<COUNT>::of(row, use, arguments...);
   if constexpr (SUMMED) {
     sum = sum_lanes<LANES>(sum);
     if (threadIdx.x % LANES == 0 && row < rows) sums[current_step(clock) * batch + row] = sum;

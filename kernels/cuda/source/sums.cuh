@@ -1,6 +1,7 @@
 // Sums of arrays and of columns, in an order that their size alone decides; the length of gradients.
 #pragma once
 #include "arguments.cuh"
+#include "clock.cuh"
 #include "reduce.cuh"
 
 namespace fnn {
@@ -9,15 +10,14 @@ constexpr int SUM_BLOCK = 256;
 
 // partial[block] = sum of F(inputs, scalars) over the block's vectors, every gridDim.x-th one.
 template <class F, class C, class... Arguments>
-__global__ void __launch_bounds__(SUM_BLOCK)
+__global__ void __launch_bounds__(SUM_BLOCK, 4)
     sum_partial(int64_t n, const C* fixed, double* partial, Arguments... arguments) {
   constexpr int V = ARGUMENT_VECTOR<Arguments...>;
   C sum = 0;
   walk<V>(blockIdx.x * SUM_BLOCK + threadIdx.x, gridDim.x * SUM_BLOCK, n,
           (packable_argument<V>(arguments) && ...), [&](auto width, int64_t at) {
             Frame<F, C, decltype(width)::value> frame;
-            (frame.take(arguments, at), ...);
-            frame.compute(fixed);
+            frame.compute(at, fixed, arguments...);
 #pragma unroll
             for (int v = 0; v < decltype(width)::value; v++) sum += frame.out[0].at[v];
           });
@@ -34,7 +34,7 @@ FNN_DEVICE double sum_of_partials(int count, const double* partial) {
 
 // out = scale * sum: the second launch of a sum or a mean, one block.
 template <class T>
-__global__ void __launch_bounds__(SUM_BLOCK)
+__global__ void __launch_bounds__(SUM_BLOCK, 4)
     sum_finish(int count, const double* partial, double scale, T* out) {
   double sum = sum_of_partials(count, partial);
   if (threadIdx.x == 0) *out = convert<T>(scale * sum);
@@ -43,19 +43,21 @@ __global__ void __launch_bounds__(SUM_BLOCK)
 // The factor that limits a length to `most`; 1 where it is within, or not a number.
 FNN_DEVICE double limiting(double norm, double most) { return norm > most ? most / norm : 1.0; }
 
-// The norm of an array whose sum of squares is in `partial`, and the factor that limits it.
+// The norm of an array whose sum of squares is in `partial`, and the factor that limits it, which goes
+// to factor[step * stride] of the step under way. Either may be null.
 template <class T>
-__global__ void __launch_bounds__(SUM_BLOCK)
-    norm_finish(int count, const double* partial, double most, T* norm, T* factor) {
+__global__ void __launch_bounds__(SUM_BLOCK, 4)
+    norm_finish(int count, const double* partial, double most, T* norm, T* factor, int64_t stride,
+                const int64_t* clock) {
   double length = ::sqrt(sum_of_partials(count, partial));
   if (threadIdx.x > 0) return;
   if (norm) *norm = convert<T>(length);
-  if (factor) *factor = convert<T>(limiting(length, most));
+  if (factor) factor[current_step(clock) * stride] = convert<T>(limiting(length, most));
 }
 
 // The same, and the array itself scaled: every block adds up the partial sums.
 template <class T>
-__global__ void __launch_bounds__(SUM_BLOCK)
+__global__ void __launch_bounds__(SUM_BLOCK, 4)
     clip(int count, const double* partial, double most, T* norm, int64_t n, T* array) {
   using C = Compute<T>;
   constexpr int V = VECTOR<T>;
@@ -77,7 +79,7 @@ __global__ void __launch_bounds__(SUM_BLOCK)
 // sums[slab][column] = sum of a column over the slab of rows that blockIdx.y says: all rows where
 // there is one slab. LANES threads are next to each other in a row, V columns each.
 template <class T, class Out, int LANES>
-__global__ void __launch_bounds__(SUM_BLOCK)
+__global__ void __launch_bounds__(SUM_BLOCK, 4)
     column_sums(int rows, int columns, int slab, const T* x, int64_t stride, Out* sums) {
   using C = Compute<T>;
   constexpr int V = VECTOR<T>, WIDTH = LANES * V, GROUPS = SUM_BLOCK / LANES;
@@ -101,8 +103,15 @@ __global__ void __launch_bounds__(SUM_BLOCK)
         if (v * LANES + lane < count) sum[v] += convert<C>(x[row * stride + v * LANES + lane]);
     }
   }
+  if (packed) {
+    Pack<C, V> sums_of_group;
 #pragma unroll
-  for (int v = 0; v < V; v++) of_groups[group][packed ? lane * V + v : v * LANES + lane] = sum[v];
+    for (int v = 0; v < V; v++) sums_of_group.at[v] = sum[v];
+    store_pack(&of_groups[group][lane * V], sums_of_group);
+  } else {
+#pragma unroll
+    for (int v = 0; v < V; v++) of_groups[group][v * LANES + lane] = sum[v];
+  }
   __syncthreads();
   for (int column = threadIdx.x; column < count; column += SUM_BLOCK) {
     C total = 0;
