@@ -21,7 +21,7 @@ from .variants import PLAIN, Variant
 FOLDER = Path(__file__).parent
 SOURCE = FOLDER / "source"
 EMULATOR = FOLDER / "emulator"
-STANDARD = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique")
+STANDARD = ("-std=c++17", "-fPIC", "-fvisibility=hidden", "-fno-gnu-unique", "-fno-strict-aliasing")
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-Wno-unknown-pragmas")
 
 

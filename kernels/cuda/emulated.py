@@ -66,7 +66,7 @@ class Emulated:
     ):
         self.order, self.seed = _order(schedule)
         self.variant, self.source = variant, source
-        self._loaded: dict[Kernel, tuple[Library, int]] = {}
+        self.loaded: dict[Kernel, tuple[Library, int]] = {}
 
     def empty(self, shape: int | Sequence[int], dtype: Any) -> Buffer:
         """A buffer of NaN."""
@@ -93,10 +93,10 @@ class Emulated:
 
     def load(self, kernels: Sequence[Kernel]) -> None:
         """Compile the kernels that are not loaded yet, as one module."""
-        missing = [kernel for kernel in dict.fromkeys(kernels) if kernel not in self._loaded]
+        missing = [kernel for kernel in dict.fromkeys(kernels) if kernel not in self.loaded]
         if missing:
             library = Library(emulator_library(Module(missing), self.variant, self.source))
-            self._loaded |= {kernel: (library, library.find(kernel)) for kernel in missing}
+            self.loaded |= {kernel: (library, library.find(kernel)) for kernel in missing}
 
     def run(self, launches: Sequence[Launch]) -> None:
         """Run `launches` one after another.
@@ -110,7 +110,7 @@ class Emulated:
         """
         self.load([launch.kernel for launch in launches])
         for launch in launches:
-            library, index = self._loaded[launch.kernel]
+            library, index = self.loaded[launch.kernel]
             library.run(index, launch, self.order, self.seed)
 
     def record(self, launches: Sequence[Launch]) -> Recorded:

@@ -19,11 +19,11 @@ class Epilogue:
 PLAIN = Epilogue("fnn::Plain")
 
 
-def forward(activation: str) -> Epilogue:
-    """Bias, activation, dropout mask; what the derivative needs is kept."""
+def forward(activation: str, keeps: str = "") -> Epilogue:
+    """Bias, activation, dropout mask; kept is "x", "y" or, by default, what the derivative needs."""
     entry = ACTIVATIONS[activation]
     function = functor(activation, entry.value, 1)
-    keeps_x = str(entry.saves == "x").lower()
+    keeps_x = str((keeps or entry.saves) == "x").lower()
     return Epilogue(f"fnn::Forward<fnn::{function.name}, {keeps_x}>", (function.definition,))
 
 

@@ -121,6 +121,8 @@ def gemm(
                 f"[gemm] kept and mask are {m} x {n} in rows {expected[2]} elements apart, not "
                 f"{side.rows} x {side.columns} and {side.stride}."
             )
+    if not m or not n:
+        return []
     outputs = _outputs(
         out, bias=bias, kept=kept.data if kept else None, mask=mask.data if mask else None,
         side_stride=sides[0].stride if sides else 0,

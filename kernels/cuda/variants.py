@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+LINES = ("-g1", "-gdwarf-4")  # lines alone, in a form that every addr2line reads
+
 
 @dataclass(frozen=True)
 class Variant:
@@ -22,7 +24,7 @@ class Variant:
     """
 
     name: str
-    kernels: tuple[str, ...] = ("-O2", "-g1")
+    kernels: tuple[str, ...] = ("-O2", *LINES)
     runtime: tuple[str, ...] = ("-O2",)
     linking: tuple[str, ...] = ()
     preload: tuple[str, ...] = ()
@@ -30,11 +32,11 @@ class Variant:
 
 PLAIN = Variant("plain")
 
-_ADDRESS = ("-O1", "-g1", "-fsanitize=address,undefined")
+_ADDRESS = ("-O1", *LINES, "-fsanitize=address,undefined")
 ADDRESS = Variant(
     "address",
     kernels=_ADDRESS,
-    runtime=("-O1", "-g1", "-fsanitize=address"),
+    runtime=("-O1", "-fsanitize=address"),
     linking=("-fsanitize=address,undefined",),
     preload=("libasan.so", "libubsan.so"),
 )
@@ -43,7 +45,7 @@ ADDRESS = Variant(
 # The emulator itself is not instrumented: it tells the sanitizer what is a thread and what orders.
 THREAD = Variant(
     "thread",
-    kernels=("-O1", "-g1", "-fsanitize=thread"),
+    kernels=("-O1", *LINES, "-fsanitize=thread"),
     runtime=("-O2", "-DFNN_THREAD_SANITIZER"),
     linking=("-fsanitize=thread",),
     preload=("libtsan.so",),
@@ -52,7 +54,7 @@ THREAD = Variant(
 
 # The compiler announces every access as to a thread sanitizer, and the emulator counts them.
 PROFILER = Variant(
-    "profiler", kernels=("-O1", "-g", "-fsanitize=thread"), runtime=("-O2", "-DFNN_PROFILER")
+    "profiler", kernels=("-O1", *LINES, "-fsanitize=thread"), runtime=("-O2", "-DFNN_PROFILER")
 )
 """Counts accesses; see `profiler`."""
 

@@ -35,7 +35,7 @@ struct Staged {
   static constexpr int SECTOR = 2;  // packs
   static_assert(K_CONTIGUOUS ? K % (SECTOR * V) == 0 : LINES % V == 0, "a pack has one row");
 
-  Pack<T, V> held[EACH];
+  Pack<T, V> held[EACH] = {};
 
   FNN_DEVICE static bool exists(int i) { return PACKS % THREADS == 0 || i < PACKS; }
   FNN_DEVICE static int line(int i) {

@@ -162,7 +162,7 @@ struct Tensor {
 #pragma unroll
       for (int p = 0; p < 16 * PACKS / 32; p++) {
         int row = (p * 32 + lane) / PACKS, column = (p * 32 + lane) % PACKS * CHUNK;
-        Values<C, CHUNK> values = read<C, CHUNK>(scratch + row * ROW + column);
+        Values<C, CHUNK> values = read_chunk<PACKS>(scratch + row * ROW + column);
         f(line_m + i * 16 + row, line_n + column, values);
       }
     }
@@ -191,6 +191,26 @@ struct Tensor {
       for (int j = 0; j < TILES_N; j++)
 #pragma unroll
         for (int v = 0; v < 4; v++) f((i * TILES_N + j) * 4 + v, sum[i][j][v]);
+  }
+
+  // CHUNK numbers of a warp's scratch. Of eight of them some lanes read the upper half first: then
+  // lanes next to each other, 32 bytes apart, use all banks.
+  template <int PACKS>
+  FNN_DEVICE static Values<C, CHUNK> read_chunk(const C* from) {
+    if constexpr (CHUNK == 4) {
+      return read<C, 4>(from);
+    } else {
+      bool upper_first = threadIdx.x / (PACKS < 4 ? PACKS : 4) % 2;
+      Values<C, 4> one = read<C, 4>(from + (upper_first ? 4 : 0));
+      Values<C, 4> other = read<C, 4>(from + (upper_first ? 0 : 4));
+      Values<C, CHUNK> values;
+#pragma unroll
+      for (int i = 0; i < 4; i++) {
+        values.at[i] = upper_first ? other.at[i] : one.at[i];
+        values.at[4 + i] = upper_first ? one.at[i] : other.at[i];
+      }
+      return values;
+    }
   }
 
   template <class Tile_, bool K_CONTIGUOUS>
