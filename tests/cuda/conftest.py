@@ -25,6 +25,13 @@ UNIT = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-11, "bfloat16
 """Half a unit in the last place of 1."""
 
 
+@pytest.fixture(scope="session")
+def planted(tmp_path_factory):
+    """A folder with small kernels for the tests of the emulator, and what is built from them."""
+    folder = tmp_path_factory.mktemp("planted")
+    return Path(shutil.copytree(Path(__file__).parent / "planted", folder, dirs_exist_ok=True))
+
+
 class Arrays:
     """Buffers of a driver, by values in float64."""
 

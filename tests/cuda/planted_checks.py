@@ -43,7 +43,8 @@ def check_rows(driver):
 
 
 def check_stream(driver):
-    x = np.random.default_rng(2).standard_normal((5, 128)).astype("f4")
-    out = driver.empty(5, "f4")
-    driver.run([STREAM.launch(1, x=on(driver, x), out=out, tiles=5)])
-    np.testing.assert_allclose(driver.download(out), x.sum(1, dtype="f8"), rtol=1e-4, atol=1e-5)
+    for tiles in (1, 5):
+        x = np.random.default_rng(tiles).standard_normal((tiles, 128)).astype("f4")
+        out = driver.empty(tiles, "f4")
+        driver.run([STREAM.launch(1, x=on(driver, x), out=out, tiles=tiles)])
+        np.testing.assert_allclose(driver.download(out), x.sum(1, dtype="f8"), rtol=1e-4, atol=1e-5)

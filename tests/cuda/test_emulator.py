@@ -138,7 +138,7 @@ PLANTS = [
 ]  # fmt: skip
 
 
-def planted(means):
+def bugs(means):
     """The bugs that `means` finds."""
     found = [plant for plant in PLANTS if getattr(plant, means) is not None]
     return pytest.mark.parametrize("plant", found, ids=[plant.name for plant in found])
@@ -146,18 +146,18 @@ def planted(means):
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("schedule", [*SCHEDULES, 2, 3])
-def test_correct_kernels_are_correct_in_every_order(check, schedule):
-    check(Emulated(schedule, source=PLANTED))
+def test_correct_kernels_are_correct_in_every_order(check, schedule, planted):
+    check(Emulated(schedule, source=planted))
 
 
 @pytest.mark.parametrize("check", CHECKS)
 @pytest.mark.parametrize("variant", [ADDRESS, THREAD], ids=lambda variant: variant.name)
-def test_correct_kernels_are_clean(check, variant):
+def test_correct_kernels_are_clean(check, variant, planted):
     for schedule in ("lifo", "fifo"):
-        sanitize(check, variant, schedule, PLANTED)
+        sanitize(check, variant, schedule, planted)
 
 
-@planted("said")
+@bugs("said")
 def test_running_it_finds(plant, tmp_path):
     source = plant.put(tmp_path)
     found = [outcome(plant.check, Emulated(schedule, source=source)) for schedule in SCHEDULES]
@@ -175,13 +175,13 @@ def outcome(check, driver):
     return ""
 
 
-@planted("address")
+@bugs("address")
 def test_the_address_sanitizer_finds(plant, tmp_path):
     with pytest.raises(SanitizerError, match=plant.address):
         sanitize(plant.check, ADDRESS, source=plant.put(tmp_path))
 
 
-@planted("thread")
+@bugs("thread")
 def test_the_thread_sanitizer_finds(plant, tmp_path):
     with pytest.raises(SanitizerError, match="data race") as caught:
         sanitize(plant.check, THREAD, source=plant.put(tmp_path))

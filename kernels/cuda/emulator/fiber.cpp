@@ -195,6 +195,11 @@ void Fiber::entered() {
 #endif
 }
 
+bool Fiber::on_stack(const void* address) {
+  const char* at = static_cast<const char*>(address);
+  return at >= running->stack && at < running->stack + STACK;
+}
+
 void Fiber::suspend() { running->leave(false); }
 
 void Fiber::suspend_forever() {

@@ -20,6 +20,8 @@ class Fiber {
   [[noreturn]] static void suspend_forever();
   // Called first by `entry`.
   static void entered();
+  // Whether an address lies on the running fiber's stack.
+  static bool on_stack(const void* address);
 
  private:
   char* stack;
