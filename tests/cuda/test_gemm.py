@@ -208,6 +208,14 @@ def test_nan_and_infinity_stay_in_their_rows_and_columns(engine, arrays, drivers
     assert (found[infinite] == expected[infinite]).all() and (np.isinf(found) == infinite).all()
 
 
+def test_nothing_to_do_and_nothing_to_sum(arrays):
+    data = arrays.full_of_nan(64, "float32")
+    assert gemm(Matrix(data, 0, 5), Matrix(data, 5, 7), Matrix(data, 0, 7), "float32") == []
+    out = arrays.full_of_nan((4, 7), "float32")
+    arrays.driver.run(gemm(Matrix(data, 4, 0), Matrix(data, 0, 7), Matrix(out, 4, 7), "float32"))
+    assert (arrays.values(out, "float32") == 0).all()
+
+
 def test_a_transposed_result_is_the_product_of_the_transposed(arrays):
     rng = np.random.default_rng(6)
     a, b = (Operand(arrays, rng, *shape, "float32") for shape in ((20, 30), (30, 40)))

@@ -49,7 +49,7 @@ struct Swizzled {
       if (from.packed && (inside || outside))
         copy_async16(to, inside ? from.data + r * from.stride + c : from.data, inside);
       else
-        store_pack(to, from.template read<CHUNK>(r, rows, c, columns));
+        store_pack(to, from.template read_singly<CHUNK>(r, rows, c, columns));
     }
   }
 };

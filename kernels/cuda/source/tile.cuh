@@ -18,12 +18,18 @@ struct Operand {
       : data(data), stride(stride), origin(origin), extent(extent),
         packed(packable<16 / sizeof(T)>(data, stride)) {}
 
-  // V elements of a row of the array from `column` on, zeros where row or column do not exist.
+  // V elements of a row of the array from `column` on, zeros where row or column do not exist: in
+  // one access where that can be, and one by one.
   template <int V>
   FNN_DEVICE Pack<T, V> read(int row, int rows, int column, int columns) const {
+    if (packed && row < rows && column + V <= columns)
+      return load_pack<V>(data + row * stride + column);
+    return read_singly<V>(row, rows, column, columns);
+  }
+  template <int V>
+  FNN_DEVICE Pack<T, V> read_singly(int row, int rows, int column, int columns) const {
     int count = row < rows ? columns - column : 0;
     const T* first = data + row * stride + column;
-    if (packed && count >= V) return load_pack<V>(first);
     Pack<T, V> values;
 #pragma unroll
     for (int i = 0; i < V; i++) values.at[i] = i < count ? first[i] : convert<T>(0.0f);
