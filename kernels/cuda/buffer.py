@@ -19,9 +19,16 @@ POISON = 0xFF  # NaN in every type of floats
 
 
 class Buffer:
-    """An array in the emulated device's memory: see `driver.Buffer`."""
+    """An array in the emulated device's memory: see `driver.Buffer`.
 
-    def __init__(self, array: np.ndarray, memory: Memory):
+    Parameters
+    ----------
+    array : ndarray
+    memory
+        What owns its bytes.
+    """
+
+    def __init__(self, array: np.ndarray, memory: Any):
         self.array, self.memory = array, memory
 
     shape = property(lambda self: self.array.shape)
@@ -35,6 +42,16 @@ class Buffer:
     def address(self) -> int:
         """Where its first element lies."""
         return self.array.ctypes.data
+
+    def write(self, array: np.ndarray) -> None:
+        """Copy an array of this shape and dtype into it."""
+        array = np.asarray(array)
+        if array.shape != self.shape or array.dtype != self.dtype:
+            raise ValueError(
+                f"[upload] an array of shape {array.shape} and {array.dtype} does not fit a buffer "
+                f"of shape {self.shape} and {self.dtype}."
+            )
+        self.array[...] = array
 
     def __getitem__(self, index: Any) -> Buffer:
         part = self.array[index]

@@ -7,7 +7,8 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from .kernel import Launch
+from .engine import Gpu
+from .kernel import Kernel, Launch
 
 
 class Buffer(Protocol):
@@ -54,6 +55,16 @@ class Recording(Protocol):
 class Driver(Protocol):
     """Memory of a device, and launches on it."""
 
+    @property
+    def description(self) -> str:
+        """The device, for people."""
+        ...
+
+    @property
+    def gpu(self) -> Gpu:
+        """What kernels are chosen for."""
+        ...
+
     def empty(self, shape: int | Sequence[int], dtype: Any) -> Any:
         """A buffer whose content is undefined."""
         ...
@@ -64,6 +75,10 @@ class Driver(Protocol):
 
     def download(self, buffer: Any) -> np.ndarray:
         """A copy of the buffer's content."""
+        ...
+
+    def load(self, kernels: Sequence[Kernel]) -> None:
+        """Compile the kernels that are not loaded yet, so that no launch has to wait for it."""
         ...
 
     def run(self, launches: Sequence[Launch]) -> None:

@@ -40,6 +40,7 @@ import numpy as np
 
 from .buffer import Buffer, FencedMemory, Memory
 from .build import SOURCE, emulator_library
+from .engine import Gpu
 from .kernel import Kernel, Launch, Module
 from .library import EmulationError, Library
 from .variants import PLAIN, Variant
@@ -61,6 +62,9 @@ class Emulated:
         Folder of the kernels' headers.
     """
 
+    description = "emulated on the CPU"
+    gpu = Gpu()
+
     def __init__(
         self, schedule: str | int = "fifo", variant: Variant = PLAIN, source: Path = SOURCE
     ):
@@ -79,13 +83,7 @@ class Emulated:
 
     def upload(self, buffer: Buffer, array: np.ndarray) -> None:
         """Copy an array of the buffer's shape and dtype into it."""
-        array = np.asarray(array)
-        if array.shape != buffer.shape or array.dtype != buffer.dtype:
-            raise ValueError(
-                f"[upload] an array of shape {array.shape} and {array.dtype} does not fit a buffer "
-                f"of shape {buffer.shape} and {buffer.dtype}."
-            )
-        buffer.array[...] = array
+        buffer.write(array)
 
     def download(self, buffer: Buffer) -> np.ndarray:
         """A copy of the buffer's content."""

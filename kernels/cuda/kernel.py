@@ -66,7 +66,7 @@ class Parameter:
                 f"[{kernel}] {self.name} is {self.ctype} but got {value!r}; pass a number."
             )
         number = float(value)
-        if math.isfinite(number) and abs(number) > np.finfo(self.ctype).max:
+        if math.isfinite(number) and abs(number) > float(np.finfo(self.ctype).max):
             raise ValueError(f"[{kernel}] {self.name} is {self.ctype} and cannot hold {number}.")
         return np.dtype(self.ctype).type(number)
 

@@ -34,13 +34,19 @@ using uint64_t = unsigned long;
 #define FNN_DYNAMIC_SHARED(T, name)                                  \
   extern __shared__ __align__(128) unsigned char fnn_dynamic_shared[]; \
   T* name = reinterpret_cast<T*>(fnn_dynamic_shared)
+#ifdef FNN_NAMES  // the kernels' addresses, by which a build finds their names in the PTX
+#define FNN_PLACE __device__
+#else
+#define FNN_PLACE
+#endif
 #ifdef __CUDACC_RTC__  // name expressions instantiate
 #define FNN_KERNEL(...)
 #else
 #define FNN_JOIN_TEXT(a, b) a##b
 #define FNN_JOIN(a, b) FNN_JOIN_TEXT(a, b)
-#define FNN_KERNEL(...) \
-  const void* FNN_JOIN(fnn_instance_, __COUNTER__) = reinterpret_cast<const void*>(&__VA_ARGS__);
+#define FNN_KERNEL(...)                                            \
+  FNN_PLACE const void* FNN_JOIN(fnn_instance_, __COUNTER__) =     \
+      reinterpret_cast<const void*>(&__VA_ARGS__);
 #endif
 
 namespace fnn {
