@@ -42,8 +42,10 @@ class Lowering:
     def _take(self, op: str, *, reads: str = "", writes: str = "", run: bool = False) -> Any:
         """Remove the call that matches and return it, else None; with `run`, lower it now."""
         for i, call in enumerate(self.calls):
-            if call.op == op and (reads in call.reads or not reads) and (
-                writes in call.writes or not writes
+            if (
+                call.op == op
+                and (reads in call.reads or not reads)
+                and (writes in call.writes or not writes)
             ):
                 del self.calls[i]
                 if run:

@@ -14,6 +14,7 @@ import numpy as np
 
 from .adopt import adopt
 from .build import BuildError
+from .engine import Gpu
 from .kernel import Kernel, Launch, Module
 from .precompiled import Precompiled
 from .text import OPTIONS, whole
@@ -39,7 +40,9 @@ class CupyDriver:
         CUDA does not let the GPU be used.
     """
 
-    def __init__(self, cupy: Any, device: int | None = None, precompiled: Precompiled | None = None):
+    def __init__(
+        self, cupy: Any, device: int | None = None, precompiled: Precompiled | None = None
+    ):
         self.cupy = cupy
         with self._explained("the GPU cannot be used"):
             self.device = cupy.cuda.Device(device)
@@ -54,6 +57,11 @@ class CupyDriver:
         properties = self.cupy.cuda.runtime.getDeviceProperties(self.device.id)
         memory = properties["totalGlobalMem"] / 2**30
         return f"{properties['name'].decode()}, sm_{self.architecture}, {memory:.0f} GiB"
+
+    @property
+    def gpu(self) -> Gpu:
+        """What kernels are chosen for."""
+        return Gpu(self.device.attributes["MultiProcessorCount"], self.architecture)
 
     def empty(self, shape: int | Sequence[int], dtype: Any) -> Any:
         """A CuPy array whose content is undefined.
@@ -118,11 +126,9 @@ class CupyDriver:
         BuildError, RuntimeError
             As `load`, or CUDA refuses a launch.
         """
-        self.load([launch.kernel for launch in launches])
-        calls = [self._call(launch) for launch in launches]
+        calls = self._calls(launches)
         with self.device, self._explained("a launch failed"):
-            for function, grid, block, arguments, shared in calls:
-                function(grid, block, arguments, shared_mem=shared)
+            _make(calls)
 
     def record(self, launches: Sequence[Launch]) -> Recorded:
         """Keep `launches` as a CUDA graph.
@@ -131,13 +137,13 @@ class CupyDriver:
         ------
         As `run`.
         """
-        self.load([launch.kernel for launch in launches])  # loading is not allowed in a capture
+        calls = self._calls(launches)  # loads kernels, which is not allowed in a capture
         with self.device, self._explained("the launches cannot be recorded"):
             stream = self.cupy.cuda.Stream(non_blocking=True)
             with stream:
                 stream.begin_capture()
                 try:
-                    self.run(launches)
+                    _make(calls)
                 except BaseException:
                     with suppress(RuntimeError):
                         stream.end_capture()
@@ -182,6 +188,10 @@ class CupyDriver:
         except self.cupy.cuda.compiler.CompileException as error:
             raise BuildError(f"[{kernel.name}] NVRTC refused the kernel:\n{error}") from None
 
+    def _calls(self, launches: Sequence[Launch]) -> list[tuple[Any, ...]]:
+        self.load([launch.kernel for launch in launches])
+        return [self._call(launch) for launch in launches]
+
     def _call(self, launch: Launch) -> tuple[Any, ...]:
         kernel = launch.kernel
         arguments = tuple(
@@ -195,7 +205,8 @@ class CupyDriver:
             return NULL
         if not isinstance(value, self.cupy.ndarray):
             raise TypeError(
-                f"[{kernel.name}] {name} got a {type(value).__name__}; pass a buffer of this driver."
+                f"[{kernel.name}] {name} got a {type(value).__name__}; pass a buffer of this "
+                f"driver."
             )
         if value.device.id != self.device.id:
             raise ValueError(
@@ -229,6 +240,11 @@ class Recorded:
         """Put all of them into CuPy's current stream, as one graph."""
         with self.driver.device, self.driver._explained("the recorded launches failed"):
             self.graph.launch()
+
+
+def _make(calls: list[tuple[Any, ...]]) -> None:
+    for function, grid, block, arguments, shared in calls:
+        function(grid, block, arguments, shared_mem=shared)
 
 
 def _sentence(error: BaseException) -> str:

@@ -156,10 +156,7 @@ SIMT_TILES = {
         simt(64, 64, 8, (4, 4), efficiency=0.8),
         simt(16, 32, 32, (4, 4), slices=4, efficiency=0.4),
     ),
-    "bfloat16": (
-        simt(64, 64, 16, (8, 4), blocks=2, efficiency=0.6),
-        simt(16, 32, 64, (4, 4), slices=8, efficiency=0.4),
-    ),
+    "bfloat16": (simt(64, 64, 16, (8, 4), blocks=2, efficiency=0.6),),
 }
 _TENSOR_TILES_16_BIT = (
     tensor(128, 128, 32, (2, 4), stages=3, blocks=2, efficiency=0.7),

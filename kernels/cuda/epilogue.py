@@ -20,7 +20,7 @@ PLAIN = Epilogue("fnn::Plain")
 
 
 def forward(activation: str, keeps: str = "") -> Epilogue:
-    """Bias, activation, dropout mask; kept is "x", "y" or, by default, what the derivative needs."""
+    """Bias, activation, dropout mask; "x", "y" or else what the derivative needs is kept."""
     entry = ACTIVATIONS[activation]
     function = functor(activation, entry.value, 1)
     keeps_x = str((keeps or entry.saves) == "x").lower()

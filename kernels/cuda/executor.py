@@ -16,7 +16,6 @@ from ..formulas import OPTIMIZERS
 from ..program import Network, Objective, Program
 from . import minibatch, plan
 from .driver import Driver, Recording
-from .engine import Gpu
 from .lower import lower
 from .memory import Memory
 from .places import Place
@@ -35,16 +34,14 @@ class CUDAExecutor:
     objective : Objective, optional
     optimizer : str, optional
     driver : Driver
-    gpu : Gpu
-        What kernels are chosen for.
     """
 
     def __init__(
         self, network: Network, objective: Objective | None = None, optimizer: str | None = None,
-        *, driver: Driver, gpu: Gpu = Gpu(),  # noqa: B008 - frozen
+        *, driver: Driver,
     ):  # fmt: skip
         self.network, self.objective, self.optimizer = network, objective, optimizer
-        self.driver, self.gpu = driver, gpu
+        self.driver = driver
         self.memory = Memory(driver)
         self.parameters = plan.parameters(network)
         self._states = OPTIMIZERS[optimizer].states if optimizer else ()
@@ -56,11 +53,12 @@ class CUDAExecutor:
         self._plans: dict[tuple, Plan] = {}
         self._recordings: dict[tuple, Recording] = {}
         self._moves = self.memory.moves
+        self._last: tuple = ()
 
     @property
     def description(self) -> str:
         """What runs here, for people."""
-        return f"cuda ({getattr(self.driver, 'description', type(self.driver).__name__)})"
+        return f"cuda ({self.driver.description})"
 
     # -- parameters -------------------------------------------------------------------------------
 
@@ -157,13 +155,9 @@ class CUDAExecutor:
         """`fallback`: a launch takes longer than what a shorter way would save."""
         return fallback
 
-    def arrays(self, *key) -> dict[str, np.ndarray]:
-        """Copies of a plan's matrices and of all parameters, states and gradients, by name.
-
-        `key` is what the plan is for: "train", rows, batch, dtypes of x and targets, or
-        "evaluate" or "predict", rows, rows.
-        """
-        made = self._plans[key]
+    def arrays(self) -> dict[str, np.ndarray]:
+        """Copies of parameters, states and what the batch that ran last has left, by name."""
+        made = self._plans[self._last]
         found = {}
         for name, place in made.batch.places.items():
             if " " not in name:
@@ -173,7 +167,7 @@ class CUDAExecutor:
         found |= dict(zip(names, self.get_parameters(), strict=True))
         kept = [f"{name}.{state}" for name in names for state in self._states]
         found |= dict(zip(kept, self.get_states(), strict=True))
-        if key[0] == "train" and not made.workspace:
+        if self._last[0] == "train" and not made.workspace:
             gradients = self._load([plan.GRADIENTS])
             found |= {f"d{n}": value for n, value in zip(names, gradients, strict=True)}
         return found
@@ -194,12 +188,13 @@ class CUDAExecutor:
     def _plan(self, kind: str, *key) -> Plan:
         if (kind, *key) not in self._plans:
             rows, batch, *types = key
-            made = lower(self._program(kind), rows, batch, self.gpu, *types)
+            made = lower(self._program(kind), rows, batch, self.driver.gpu, *types)
             made.reserve(self.memory, rows)
             self._plans[kind, *key] = made
         return self._plans[kind, *key]
 
     def _recording(self, *key) -> Recording:
+        self._last = key
         if self._moves != self.memory.moves:
             self._recordings.clear()
             self._moves = self.memory.moves

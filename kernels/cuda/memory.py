@@ -32,16 +32,19 @@ class Memory:
         self._arenas: dict[str, Any] = {}
 
     def reserve(self, name: str, dtype: str, size: int, *, zero: bool = False) -> None:
-        """Make room for `size` elements; content is lost where there was less room, else kept."""
+        """Make room for `size` elements; content is lost where there was less room, else kept.
+
+        Where the device has no room for them, nothing changes.
+        """
         held = self._arenas.get(name)
         if held is not None and held.shape[0] >= size:
             return
-        self.moves += held is not None
-        self._arenas.pop(name, None)
         # A kernel's pointer is that of an element, even where it reads none.
-        self._arenas[name] = self.driver.empty(max(size, 1), dtype)
+        made = self.driver.empty(max(size, 1), dtype)
         if zero:
-            self.driver.upload(self._arenas[name], np.zeros(max(size, 1), dtype))
+            self.driver.upload(made, np.zeros(max(size, 1), dtype))
+        self._arenas[name] = made
+        self.moves += held is not None
 
     def at(self, place: Place) -> Any:
         """The buffer at a place."""

@@ -6,8 +6,8 @@ from ...program import Call
 from .. import functors
 from ..formula import Functor
 from ..gemm import Matrix
-from ..plan import LABELS
 from ..places import Place
+from ..plan import LABELS
 from ..pointwise import over_rows
 from ..row_wise import cross_entropy
 from .base import Base

@@ -69,7 +69,6 @@ struct Tensor {
   static constexpr int WARP_M = M / Tile::WARPS_M, WARP_N = N / Tile::WARPS_N;
   static constexpr int TILES_M = WARP_M / 16, TILES_N = WARP_N / 8, COUNT = TILES_M * TILES_N * 4;
   static constexpr bool SINGLE = sizeof(T) == 4;  // TF32: ldmatrix cannot transpose float32
-  static constexpr int ROW = WARP_N + 8;          // of a warp's scratch
   static_assert(STEPS % SLICES == 0, "every slice takes as many steps");
 
   template <int LINES, bool K_CONTIGUOUS>
@@ -79,9 +78,10 @@ struct Tensor {
   using TileB = TileOf<N, B_T>;
   using Slab = Swizzled<T, M, N, false>;  // a matrix that stays in shared memory
   using SlabType = T;
+  using Scratch = Swizzled<C, 16, WARP_N, true>;  // accumulators of a warp that change lanes
 
   static constexpr int SLICE_SCRATCH = (SLICES - 1) * COUNT * Tile::SLICE_THREADS;
-  static constexpr int WARP_SCRATCH = 16 * ROW;
+  static constexpr int WARP_SCRATCH = 16 * WARP_N;
   static constexpr int ALL_SCRATCH = Tile::WARPS_M * Tile::WARPS_N * WARP_SCRATCH;
   struct Ring {
     T a[STAGES][M * K];
@@ -156,13 +156,13 @@ struct Tensor {
       for (int j = 0; j < TILES_N; j++)
 #pragma unroll
         for (int half_tile = 0; half_tile < 2; half_tile++)
-          write(scratch + (half_tile * 8 + lane / 4) * ROW + j * 8 + lane % 4 * 2,
+          write(scratch + Scratch::element(half_tile * 8 + lane / 4, j * 8 + lane % 4 * 2),
                 Values<C, 2>{{sum[i][j][half_tile * 2], sum[i][j][half_tile * 2 + 1]}});
       __syncwarp();
 #pragma unroll
       for (int p = 0; p < 16 * PACKS / 32; p++) {
         int row = (p * 32 + lane) / PACKS, column = (p * 32 + lane) % PACKS * CHUNK;
-        Values<C, CHUNK> values = read_chunk<PACKS>(scratch + row * ROW + column);
+        Values<C, CHUNK> values = read_columns(scratch, row, column);
         f(line_m + i * 16 + row, line_n + column, values);
       }
     }
@@ -193,21 +193,21 @@ struct Tensor {
         for (int v = 0; v < 4; v++) f((i * TILES_N + j) * 4 + v, sum[i][j][v]);
   }
 
-  // CHUNK numbers of a warp's scratch. Of eight of them some lanes read the upper half first: then
-  // lanes next to each other, 32 bytes apart, use all banks.
-  template <int PACKS>
-  FNN_DEVICE static Values<C, CHUNK> read_chunk(const C* from) {
+  // CHUNK columns of a warp's scratch. Where they are two reads, every other four lanes begin with
+  // the second, so that eight lanes use all banks.
+  FNN_DEVICE static Values<C, CHUNK> read_columns(const C* scratch, int row, int column) {
+    const C* from = scratch + Scratch::element(row, column);
     if constexpr (CHUNK == 4) {
       return read<C, 4>(from);
     } else {
-      bool upper_first = threadIdx.x / (PACKS < 4 ? PACKS : 4) % 2;
-      Values<C, 4> one = read<C, 4>(from + (upper_first ? 4 : 0));
-      Values<C, 4> other = read<C, 4>(from + (upper_first ? 0 : 4));
+      bool second = threadIdx.x / 4 % 2;
+      Values<C, 4> one = read<C, 4>(from + (second ? 4 : 0));
+      Values<C, 4> other = read<C, 4>(from + (second ? 0 : 4));
       Values<C, CHUNK> values;
 #pragma unroll
       for (int i = 0; i < 4; i++) {
-        values.at[i] = upper_first ? other.at[i] : one.at[i];
-        values.at[4 + i] = upper_first ? one.at[i] : other.at[i];
+        values.at[i] = second ? other.at[i] : one.at[i];
+        values.at[4 + i] = second ? one.at[i] : other.at[i];
       }
       return values;
     }
@@ -276,7 +276,6 @@ struct Tensor {
       add_tile(left, stage, k, shared.ring.b[stage]);
       stage = stage + 1 == STAGES ? 0 : stage + 1;
     }
-    copy_async_wait<0>();
     __syncthreads();
     add_slices<SLICES, COUNT, Tile::SLICE_THREADS>(shared.scratch, [&](auto f) { each(f); });
   }

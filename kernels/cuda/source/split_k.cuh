@@ -68,7 +68,7 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
   FNN_SHARED(typename Engine::Shared, shared, [1]);
   int block = blockIdx.x, index = layers - 1;
   while (table[index].first_block > block) index--;
-  const DenseGradient layer = table[index];
+  const DenseGradient& layer = table[index];  // read again after the product: registers are few
   int inputs = static_cast<int>(layer.inputs), units = static_cast<int>(layer.units);
   int across = (units + Engine::N - 1) / Engine::N, tile = block - static_cast<int>(layer.first_block);
   int first_row = tile / across * Engine::M, first_column = tile % across * Engine::N;
@@ -83,6 +83,7 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
                   Operand<T>(dz + layer.dz, layer.dz_stride, first_column, units), begin, end,
                   [&](const auto& tile_of_dz) {
                     if (!sums) return;
+#pragma unroll 4
                     for (int step = 0; step < Engine::K; step++)
                       sum += Engine::element(tile_of_dz, step, column);
                   });
