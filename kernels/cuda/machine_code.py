@@ -19,7 +19,7 @@ from .occupancy import GPUS, blocks
 from .runtime_compiler import CUPY_OPTIONS, compile_at_runtime, version
 from .toolkit import program
 
-FLAGS = ("-std=c++17", "-ftz=true", "-Werror", "all-warnings", f"-I{SOURCE}")
+FLAGS = ("-std=c++17", "-ftz=true", "-Werror", "all-warnings")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class MachineCode:
 
 
 def machine_code(
-    module: Module, architecture: int, at_runtime: bool = False
+    module: Module, architecture: int, at_runtime: bool = False, source: Path = SOURCE
 ) -> dict[str, MachineCode]:
     """Each kernel's machine code by its name expression; compiled once per machine.
 
@@ -63,6 +63,8 @@ def machine_code(
         80 for sm_80
     at_runtime : bool
         Compile with NVRTC, as CuPy does, instead of nvcc.
+    source : Path
+        Folder of the kernels' headers.
 
     Raises
     ------
@@ -75,49 +77,54 @@ def machine_code(
     def build(target: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="fusednn-") as folder:
             cubin = Path(folder) / "module.cubin"
-            said, names = compile_(module, architecture, cubin)
+            said, names = compile_(module, architecture, cubin, source)
             found = read_code(said, disassembled(cubin))
         code = {kernel.expression: found[names[kernel.expression]] for kernel in module.kernels}
         target.write_text(json.dumps({key: asdict(value) for key, value in code.items()}))
 
-    key = [*_texts(module), str(architecture), repr((FLAGS, CUPY_OPTIONS)), compiler, READER]
+    key = [*_texts(module, source), str(architecture), repr((FLAGS, CUPY_OPTIONS)), compiler, READER]
     text = keep(cache_folder(), "json", [*key, str(at_runtime)], build).read_text()
     return {key: MachineCode(**value) for key, value in json.loads(text).items()}
 
 
-def _with_nvcc(module: Module, architecture: int, cubin: Path) -> tuple[str, dict[str, str]]:
-    source = cubin.with_suffix(".cu")
-    source.write_text(module.source)
+def _with_nvcc(
+    module: Module, architecture: int, cubin: Path, source: Path
+) -> tuple[str, dict[str, str]]:
+    text = cubin.with_suffix(".cu")
+    text.write_text(module.source)
     said = run_tool(
-        program("nvcc"), *FLAGS, f"-arch=sm_{architecture}", "-cubin", "-Xptxas",
-        "-v,-warn-spills,-warn-lmem-usage,-Werror", str(source), "-o", str(cubin),
+        program("nvcc"), *FLAGS, f"-I{source}", f"-I{SOURCE}", f"-arch=sm_{architecture}", "-cubin",
+        "-Xptxas", "-v,-warn-spills,-warn-lmem-usage,-Werror", str(text), "-o", str(cubin),
     )  # fmt: skip
-    return said, symbols(module)
+    return said, symbols(module, source)
 
 
-def _with_nvrtc(module: Module, architecture: int, cubin: Path) -> tuple[str, dict[str, str]]:
-    made = compile_at_runtime(module, architecture, "--ptxas-options=-v")
+def _with_nvrtc(
+    module: Module, architecture: int, cubin: Path, source: Path
+) -> tuple[str, dict[str, str]]:
+    made = compile_at_runtime(module, architecture, "--ptxas-options=-v", source=source)
     if "warning" in made.log:
         raise BuildError(f"[build] NVRTC warns:\n{made.log}")
     cubin.write_bytes(made.code)
     return made.log, made.names
 
 
-def symbols(module: Module) -> dict[str, str]:
+def symbols(module: Module, source: Path = SOURCE) -> dict[str, str]:
     """The name that each kernel has in machine code, by its name expression."""
     nvcc = program("nvcc")
 
     def build(target: Path) -> None:
         with tempfile.TemporaryDirectory(prefix="fusednn-") as folder:
-            source, ptx = Path(folder) / "module.cu", Path(folder) / "module.ptx"
-            source.write_text(module.source)
-            run_tool(nvcc, *FLAGS, "-arch=sm_80", "-ptx", "-DFNN_NAMES", str(source), "-o", str(ptx))
+            text, ptx = Path(folder) / "module.cu", Path(folder) / "module.ptx"
+            text.write_text(module.source)
+            flags = (*FLAGS, f"-I{source}", f"-I{SOURCE}", "-DFNN_NAMES", "-arch=sm_80", "-ptx")
+            run_tool(nvcc, *flags, str(text), "-o", str(ptx))
             found = re.findall(r"fnn_instance_(\d+) = (\w+);", ptx.read_text())
         names = [name for _, name in sorted(found, key=lambda pair: int(pair[0]))]
         expressions = [kernel.expression for kernel in module.kernels]
         target.write_text(json.dumps(dict(zip(expressions, names, strict=True))))
 
-    key = [*_texts(module), "names", repr(FLAGS), run_tool(nvcc, "--version")]
+    key = [*_texts(module, source), "names", repr(FLAGS), run_tool(nvcc, "--version")]
     return json.loads(keep(cache_folder(), "json", key, build).read_text())
 
 
@@ -166,8 +173,8 @@ def disassembled(cubin: Path) -> str:
     return run_tool("env", f"PATH={nvdisasm}:/usr/bin:/bin", program("cuobjdump"), "-sass", str(cubin))
 
 
-def _texts(module: Module) -> list[str]:
-    headers = includes(module.source)
+def _texts(module: Module, source: Path) -> list[str]:
+    headers = includes(module.source, source)
     return [module.source, *(headers[name] for name in sorted(headers))]
 
 

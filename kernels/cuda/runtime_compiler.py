@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import ctypes
 from dataclasses import dataclass
+from pathlib import Path
 
-from .build import BuildError
+from .build import SOURCE, BuildError
 from .kernel import Module
 from .text import OPTIONS, whole
 from .toolkit import include_folder, nvrtc
@@ -33,7 +34,9 @@ class Compiled:
     log: str
 
 
-def compile_at_runtime(module: Module, architecture: int, *more: str) -> Compiled:
+def compile_at_runtime(
+    module: Module, architecture: int, *more: str, source: Path = SOURCE
+) -> Compiled:
     """Compile `module` for ``sm_<architecture>`` with the options that CuPy uses, and `more`.
 
     Raises
@@ -42,8 +45,8 @@ def compile_at_runtime(module: Module, architecture: int, *more: str) -> Compile
         NVRTC or CUDA's header files are not installed, or NVRTC refuses.
     """
     library, program = nvrtc(), ctypes.c_void_p()
-    source = whole(module).encode()
-    _must(library.nvrtcCreateProgram(ctypes.byref(program), source, b"module.cu", 0, None, None))
+    text = whole(module, source).encode()
+    _must(library.nvrtcCreateProgram(ctypes.byref(program), text, b"module.cu", 0, None, None))
     try:
         expressions = [kernel.expression.encode() for kernel in module.kernels]
         for expression in expressions:

@@ -28,8 +28,12 @@ UNIT = {"float32": 2.0**-24, "float64": 2.0**-53, "float16": 2.0**-11, "bfloat16
 @pytest.fixture(scope="session")
 def planted(tmp_path_factory):
     """A folder with small kernels for the tests of the emulator, and what is built from them."""
+    from fusednn.kernels.cuda.build import SOURCE
+
     folder = tmp_path_factory.mktemp("planted")
-    return Path(shutil.copytree(Path(__file__).parent / "planted", folder, dirs_exist_ok=True))
+    shutil.copytree(Path(__file__).parent / "planted", folder, dirs_exist_ok=True)
+    shutil.copy(SOURCE / "device.cuh", folder)
+    return folder
 
 
 class Arrays:

@@ -103,11 +103,23 @@ FNN_DEVICE Pack<T, N> load_pack(const T* from) {
 template <class T, int N>
 FNN_DEVICE void store_pack(T* to, const Pack<T, N>& pack) {
   using Words = device::Words<T, N>;
-  Words words;
-  words.pack = pack;
+  if constexpr (sizeof(T) >= 4) {  // as words of another type they might be stored one by one
+    using Part = Pack<T, Words::SIZE / sizeof(T)>;
 #pragma unroll
-  for (int i = 0; i < Words::BYTES / Words::SIZE; i++)
-    reinterpret_cast<typename Words::Type*>(to)[i] = words.at[i];
+    for (int i = 0; i < Words::BYTES / Words::SIZE; i++) {
+      Part part;
+#pragma unroll
+      for (int j = 0; j < Words::SIZE / int(sizeof(T)); j++)
+        part.at[j] = pack.at[i * (Words::SIZE / int(sizeof(T))) + j];
+      reinterpret_cast<Part*>(to)[i] = part;
+    }
+  } else {
+    Words words;
+    words.pack = pack;
+#pragma unroll
+    for (int i = 0; i < Words::BYTES / Words::SIZE; i++)
+      reinterpret_cast<typename Words::Type*>(to)[i] = words.at[i];
+  }
 }
 
 // For data in global memory that is used once: it leaves the caches first.
@@ -206,19 +218,28 @@ FNN_DEVICE void mma_m16n8k16<bfloat16>(float (&d)[4], const unsigned (&a)[4], un
                                        unsigned b1) {
   FNN_MMA("m16n8k16", "bf16.bf16");
 }
+#endif
 
 // d += A B for A of 16 x 8 and B of 8 x 8 float32 numbers, of which TF32 keeps 10 bits of fraction.
+// No kernel that calls it is launched before sm_80.
 FNN_DEVICE void mma_m16n8k8_tf32(float (&d)[4], const unsigned (&a)[4], unsigned b0, unsigned b1) {
+#if __CUDA_ARCH__ >= 800
   FNN_MMA("m16n8k8", "tf32.tf32");
+#else
+  __trap();
+#endif
 }
 
 // The bits of a float32 number rounded to TF32, ties away from zero.
 FNN_DEVICE unsigned round_to_tf32(unsigned bits) {
+#if __CUDA_ARCH__ >= 800
   unsigned rounded;
   asm("cvt.rna.tf32.f32 %0, %1;" : "=r"(rounded) : "f"(__uint_as_float(bits)));
   return rounded;
-}
+#else
+  return (bits & 0x7f800000) == 0x7f800000 ? bits : (bits + 0x1000) & 0xffffe000;
 #endif
+}
 
 #undef FNN_MMA
 
