@@ -13,9 +13,8 @@ EQUIVALENT = {
     "epilogue.cuh": ["int count = n - column < V"],
     "tile.cuh": ["if (packed && row < rows && column + V <= columns)"],
     "gemm_simt.cuh": ["C scratch[SLICES > 1", "MASK = (CHUNKS < 8"],
-    "gemm_tensor.cuh": [
-        "SHARE = CHUNKS < 8", "MASK = (CHUNKS < 8", "C scratch[", "if (next < end)",
-    ],
+    "swizzled.cuh": ["SHARE = CHUNKS < 8", "MASK = (CHUNKS < 8"],
+    "gemm_tensor.cuh": ["C scratch[", "if (next < end)"],
     "split_k.cuh": ["Span<V> span{row, column, n - column < V"],
     "mlp.cuh": [],
 }  # fmt: skip
@@ -23,6 +22,7 @@ FINDS = {
     "epilogue.cuh": checks.check_simt,
     "tile.cuh": checks.check_simt,
     "gemm_simt.cuh": checks.check_simt,
+    "swizzled.cuh": checks.check_mlp,
     "gemm_tensor.cuh": checks.check_tensor,
     "split_k.cuh": checks.check_parts,
     "mlp.cuh": checks.check_mlp,

@@ -89,7 +89,8 @@ struct Forward {
   template <class T, class C, int V>
   FNN_DEVICE static void apply(Values<C, V>& values, const Operands<T>& o, const Span<V>& span) {
     if (o.bias) {
-      Values<C, V> bias = Span<V>{0, span.column, span.count, span.packed}.template read<C>(o.bias, 0);
+      Span<V> columns{0, span.column, span.count, span.packed};
+      Values<C, V> bias = columns.template read<C>(o.bias, 0);
 #pragma unroll
       for (int i = 0; i < V; i++) values.at[i] += bias.at[i];
     }

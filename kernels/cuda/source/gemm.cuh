@@ -7,8 +7,9 @@ namespace fnn {
 
 // A @ B of a block's tile over [begin, end) of k, left in the engine's accumulators
 template <class Engine, class T>
-FNN_DEVICE void multiply_tile(Engine& engine, typename Engine::Shared& shared, int m, int n, int begin,
-                              int end, const T* a, int64_t a_stride, const T* b, int64_t b_stride) {
+FNN_DEVICE void multiply_tile(Engine& engine, typename Engine::Shared& shared, int m, int n,
+                              int begin, int end, const T* a, int64_t a_stride, const T* b,
+                              int64_t b_stride) {
   engine.clear();
   engine.multiply(shared, Operand<T>(a, a_stride, blockIdx.x * Engine::M, m),
                   Operand<T>(b, b_stride, blockIdx.y * Engine::N, n), begin, end);
@@ -24,9 +25,10 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
   multiply_tile(engine, shared[0], m, n, 0, k, a, a_stride, b, b_stride);
   Operands<T> operands{m, n, out, out_stride, bias, kept, mask, side_stride};
   bool packed = operands.template packed<Engine::VISIT>();
-  engine.visit(shared[0], [&](int row, int column, Values<typename Engine::C, Engine::VISIT>& values) {
-    operands.template finish<Epilogue>(blockIdx.x * Engine::M + row, blockIdx.y * Engine::N + column,
-                                       values, packed);
+  using Columns = Values<typename Engine::C, Engine::VISIT>;
+  engine.visit(shared[0], [&](int row, int column, Columns& values) {
+    row += blockIdx.x * Engine::M, column += blockIdx.y * Engine::N;
+    operands.template finish<Epilogue>(row, column, values, packed);
   });
 }
 

@@ -1,10 +1,10 @@
 // The product of two tiles by multiply-adds of single numbers, for every type.
 //
-// Tiles of A and B pass through registers into shared memory, [k][line], twice: one buffer is filled
+// Tiles of A and B pass through registers into one of two buffers in shared memory, [k][line],
 // while the other is multiplied. A thread owns groups of 16 bytes of neighbouring columns, so that
 // eight lanes read 128 bytes of B and write 128 bytes of the result side by side.
 #pragma once
-#include "tile.cuh"
+#include "staged.cuh"
 #include "words.cuh"
 
 namespace fnn {
@@ -22,61 +22,6 @@ struct SimtTile {
   static constexpr int BLOCKS = BLOCKS_;
   static_assert(WARPS_M * LANES_M * THREAD_M == M && WARPS_N * LANES_N * THREAD_N == N, "ragged");
   static_assert(K % SLICES == 0, "every slice takes as many steps");
-};
-
-// Packs of an operand's tile on their way to shared memory, [K][LINES + PAD].
-//
-// K_CONTIGUOUS: the array's rows run along k (A, or B transposed). Two lanes read a sector of 32
-// bytes and 16 lanes lie below one another; with PAD = 4 the transposed stores meet in no bank.
-template <class T, class C, int LINES, int K, int THREADS, bool K_CONTIGUOUS>
-struct Staged {
-  static constexpr int V = 16 / sizeof(T), PAD = 4, ROW = LINES + PAD;
-  static constexpr int PACKS = LINES * K / V, EACH = (PACKS + THREADS - 1) / THREADS;
-  static constexpr int SECTOR = 2;  // packs
-  static_assert(K_CONTIGUOUS ? K % (SECTOR * V) == 0 : LINES % V == 0, "a pack has one row");
-
-  Pack<T, V> held[EACH] = {};
-
-  FNN_DEVICE static bool exists(int i) { return PACKS % THREADS == 0 || i < PACKS; }
-  FNN_DEVICE static int line(int i) {
-    return K_CONTIGUOUS ? i / SECTOR % LINES : i % (LINES / V) * V;
-  }
-  FNN_DEVICE static int step(int i) {
-    return K_CONTIGUOUS ? (i / (SECTOR * LINES) * SECTOR + i % SECTOR) * V : i / (LINES / V);
-  }
-
-  FNN_DEVICE void load(const Operand<T>& from, int k, int end) {
-#pragma unroll
-    for (int j = 0; j < EACH; j++) {
-      int i = threadIdx.x + j * THREADS;
-      if (!exists(i)) break;
-      int outer = from.origin + line(i), inner = k + step(i);
-      held[j] = K_CONTIGUOUS ? from.template read<V>(outer, from.extent, inner, end)
-                             : from.template read<V>(inner, end, outer, from.extent);
-    }
-  }
-
-  FNN_DEVICE void store(C* tile) const {
-    constexpr int GROUP = 16 / sizeof(C);
-#pragma unroll
-    for (int j = 0; j < EACH; j++) {
-      int i = threadIdx.x + j * THREADS;
-      if (!exists(i)) break;
-      C* first = tile + step(i) * ROW + line(i);
-      if (K_CONTIGUOUS) {
-#pragma unroll
-        for (int v = 0; v < V; v++) first[v * ROW] = convert<C>(held[j].at[v]);
-      } else {
-#pragma unroll
-        for (int v = 0; v < V; v += GROUP) {
-          Values<C, GROUP> group;
-#pragma unroll
-          for (int g = 0; g < GROUP; g++) group.at[g] = convert<C>(held[j].at[v + g]);
-          write(first + v, group);
-        }
-      }
-    }
-  }
 };
 
 // The engine: a block's accumulators and what multiplies into them. A_T and B_T: the arrays hold
@@ -142,8 +87,9 @@ struct Simt {
   FNN_DEVICE Simt() {
     int warp = threadIdx.x / 32, lane = threadIdx.x % 32;
     slice = warp / (Tile::WARPS_M * Tile::WARPS_N);
-    chunk_m = warp / Tile::WARPS_N % Tile::WARPS_M * Tile::LANES_M * GROUPS_M + lane / Tile::LANES_N;
-    chunk_n = warp % Tile::WARPS_N * Tile::LANES_N * GROUPS_N + lane % Tile::LANES_N;
+    int warp_m = warp / Tile::WARPS_N % Tile::WARPS_M, warp_n = warp % Tile::WARPS_N;
+    chunk_m = warp_m * Tile::LANES_M * GROUPS_M + lane / Tile::LANES_N;
+    chunk_n = warp_n * Tile::LANES_N * GROUPS_N + lane % Tile::LANES_N;
   }
 
   FNN_DEVICE void clear() {
@@ -152,8 +98,8 @@ struct Simt {
 
   // Add A[:, begin:end] @ B[begin:end, :]; `watch` is shown every tile of B.
   template <class Watch = Unwatched>
-  FNN_DEVICE void multiply(Shared& shared, const Operand<T>& a, const Operand<T>& b, int begin, int end,
-                           Watch watch = {}) {
+  FNN_DEVICE void multiply(Shared& shared, const Operand<T>& a, const Operand<T>& b, int begin,
+                           int end, Watch watch = {}) {
     run(shared, Streamed{shared.buffers, a, {}}, b, begin, end, watch);
   }
 
@@ -209,7 +155,8 @@ struct Simt {
   }
 
   template <class Left, class Watch>
-  FNN_DEVICE void run(Shared& shared, Left left, const Operand<T>& b, int begin, int end, Watch& watch) {
+  FNN_DEVICE void run(Shared& shared, Left left, const Operand<T>& b, int begin, int end,
+                      Watch& watch) {
     StagedB staged;
     left.load(begin, end);
     staged.load(b, begin, end);

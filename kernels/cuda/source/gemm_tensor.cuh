@@ -1,10 +1,9 @@
-// The product of two tiles on tensor cores: float16 and bfloat16 with float32 sums, float32 as TF32.
+// The product of two tiles on tensor cores: 16-bit floats with float32 sums, and float32 as TF32.
 //
 // Tiles of A and B are copied asynchronously into a ring of STAGES in shared memory, as they lie in
-// global memory. Chunks of 16 bytes are permuted by row, so that neither the copies nor the reads of
-// fragments meet in a bank.
+// global memory; fragments are read from there.
 #pragma once
-#include "tile.cuh"
+#include "swizzled.cuh"
 
 namespace fnn {
 
@@ -17,41 +16,6 @@ struct TensorTile {
   static constexpr int STAGES = STAGES_, SLICES = SLICES_, BLOCKS = BLOCKS_;
   static constexpr int SLICE_THREADS = 32 * WARPS_M * WARPS_N, THREADS = SLICE_THREADS * SLICES;
   static_assert(M % (16 * WARPS_M) == 0 && N % (16 * WARPS_N) == 0, "fragments are 16 x 16");
-};
-
-// An array of ROWS x COLUMNS in shared memory. PAIRS: single float32 numbers are read from four
-// rows and two neighbouring chunks at a time; otherwise chunks are read from eight rows.
-template <class T, int ROWS_, int COLUMNS_, bool PAIRS>
-struct Swizzled {
-  static constexpr int ROWS = ROWS_, COLUMNS = COLUMNS_, CHUNK = 16 / sizeof(T);
-  static constexpr int CHUNKS = COLUMNS / CHUNK, UNIT = PAIRS ? 2 : 1;
-  static constexpr int SHARE = CHUNKS < 8 ? 8 / CHUNKS : 1;  // rows in 128 bytes, all banks once
-  static constexpr int MASK = (CHUNKS < 8 ? CHUNKS : 8) / UNIT - 1;
-
-  FNN_DEVICE static int place(int row, int chunk) {
-    return (row * CHUNKS + (chunk ^ (row / SHARE & MASK) * UNIT)) * CHUNK;
-  }
-  FNN_DEVICE static int element(int row, int column) {
-    return place(row, column / CHUNK) + column % CHUNK;
-  }
-
-  // Start copying rows and columns of an operand's array, zeros where they do not exist.
-  template <int THREADS>
-  FNN_DEVICE static void copy(T* tile, const Operand<T>& from, int row, int rows, int column,
-                              int columns) {
-#pragma unroll
-    for (int j = 0; j < (ROWS * CHUNKS + THREADS - 1) / THREADS; j++) {
-      int i = threadIdx.x + j * THREADS;
-      if (ROWS * CHUNKS % THREADS && i >= ROWS * CHUNKS) break;
-      int r = row + i / CHUNKS, c = column + i % CHUNKS * CHUNK;
-      T* to = tile + place(i / CHUNKS, i % CHUNKS);
-      bool inside = r < rows && c + CHUNK <= columns, outside = r >= rows || c >= columns;
-      if (from.packed && (inside || outside))
-        copy_async16(to, inside ? from.data + r * from.stride + c : from.data, inside);
-      else
-        store_pack(to, from.template read_singly<CHUNK>(r, rows, c, columns));
-    }
-  }
 };
 
 // The engine: a block's accumulators and what multiplies into them. A_T and B_T: the arrays hold
@@ -129,8 +93,8 @@ struct Tensor {
 
   // Add A[:, begin:end] @ B[begin:end, :]; `watch` is shown every tile of B.
   template <class Watch = Unwatched>
-  FNN_DEVICE void multiply(Shared& shared, const Operand<T>& a, const Operand<T>& b, int begin, int end,
-                           Watch watch = {}) {
+  FNN_DEVICE void multiply(Shared& shared, const Operand<T>& a, const Operand<T>& b, int begin,
+                           int end, Watch watch = {}) {
     run(shared, Streamed{shared.ring, a}, b, begin, end, watch);
   }
 
@@ -221,8 +185,8 @@ struct Tensor {
       Tile_::template copy<THREADS>(tile, from, k, end, from.origin, from.extent);
   }
 
-  // The fragment of 16 lines and STEP steps for an mma: four matrices of 8 lines x 16 bytes of k. In
-  // A's order the lines alternate first, in B's, which is two fragments of 8 columns, the steps.
+  // The fragment of 16 lines and STEP steps for an mma: four matrices of 8 lines x 16 bytes of k.
+  // In A's order the lines alternate first, in B's, which is two fragments of 8 columns, the steps.
   template <class Tile_, bool K_CONTIGUOUS, bool IS_A>
   FNN_DEVICE static void load_fragment(unsigned (&to)[4], const T* tile, int line, int chunk) {
     int lane = threadIdx.x % 32, matrix = lane / 8;
@@ -254,7 +218,8 @@ struct Tensor {
   }
 
   template <class Left, class Watch>
-  FNN_DEVICE void run(Shared& shared, Left left, const Operand<T>& b, int begin, int end, Watch& watch) {
+  FNN_DEVICE void run(Shared& shared, Left left, const Operand<T>& b, int begin, int end,
+                      Watch& watch) {
     int next = begin, filled = 0;
     auto copy = [&] {
       if (next < end) {

@@ -57,7 +57,8 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
   bool packed = operands.template packed<Engine::VISIT>();
   for (int first = 0; first < outputs; first += WIDTH) {
     engine.clear();
-    engine.multiply(shared, slab, Operand<T>(last_weights, BACKWARD ? WIDTH : outputs, first, outputs));
+    engine.multiply(shared, slab,
+                    Operand<T>(last_weights, BACKWARD ? WIDTH : outputs, first, outputs));
     engine.visit(shared, [&](int row, int column, Columns& values) {
       operands.template finish<Last>(first_row + row, first + column, values, packed);
     });

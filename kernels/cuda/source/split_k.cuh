@@ -1,5 +1,5 @@
 // Products whose inner dimension is shared by several blocks: each writes its part to a workspace,
-// and a second pass sums the parts in order, so that the result does not depend on which came first.
+// and a second pass sums the parts in order: the result does not depend on which came first.
 #pragma once
 #include "gemm.cuh"
 
@@ -19,8 +19,8 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
   Operands<C> operands{m, n, part, n, nullptr, nullptr, nullptr, 0};
   bool packed = operands.template packed<Engine::VISIT>();
   engine.visit(shared[0], [&](int row, int column, Values<C, Engine::VISIT>& values) {
-    operands.template finish<Plain>(blockIdx.x * Engine::M + row, blockIdx.y * Engine::N + column,
-                                    values, packed);
+    row += blockIdx.x * Engine::M, column += blockIdx.y * Engine::N;
+    operands.template finish<Plain>(row, column, values, packed);
   });
 }
 
@@ -70,14 +70,16 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
   while (table[index].first_block > block) index--;
   const DenseGradient& layer = table[index];  // read again after the product: registers are few
   int inputs = static_cast<int>(layer.inputs), units = static_cast<int>(layer.units);
-  int across = (units + Engine::N - 1) / Engine::N, tile = block - static_cast<int>(layer.first_block);
+  int tile = block - static_cast<int>(layer.first_block);
+  int across = (units + Engine::N - 1) / Engine::N;
   int first_row = tile / across * Engine::M, first_column = tile % across * Engine::N;
   int begin = blockIdx.y * depth, end = batch - begin < depth ? batch : begin + depth;
 
   Engine engine;
   engine.clear();
   int column = threadIdx.x;
-  bool sums = layer.db >= 0 && first_row == 0 && column < Engine::N && first_column + column < units;
+  bool sums = layer.db >= 0 && first_row == 0 && column < Engine::N &&
+              first_column + column < units;
   C sum = 0;
   engine.multiply(shared[0], Operand<T>(x + layer.x, layer.x_stride, first_row, inputs),
                   Operand<T>(dz + layer.dz, layer.dz_stride, first_column, units), begin, end,

@@ -1,4 +1,4 @@
-// What both kinds of GEMM are made of: operands in global memory, and slices of the inner dimension.
+// What both engines are made of: operands in global memory, and slices of the inner dimension.
 #pragma once
 #include "epilogue.cuh"
 
