@@ -32,7 +32,8 @@ def adopt(cupy: Any, name: str, array: Any, device: int) -> Any:
     found = array if isinstance(array, cupy.ndarray) else _imported(cupy, name, array)
     if found.device.id != device:
         raise ValueError(
-            f"[{name}] is on GPU {found.device.id} but the kernels run on GPU {device}; copy it there."
+            f"[{name}] is on GPU {found.device.id} but the kernels run on GPU {device}; copy it "
+            f"there."
         )
     return found.view("uint16") if found.dtype.name == "bfloat16" else found
 

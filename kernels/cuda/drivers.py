@@ -71,8 +71,8 @@ def _imported() -> Any:
     except ImportError as error:
         if error.name == "cupy":
             raise RuntimeError(
-                "[device] CuPy is not installed; install fusednn[cuda13], or fusednn[cuda12] for an "
-                "older NVIDIA driver."
+                "[device] CuPy is not installed; install fusednn[cuda13], or fusednn[cuda12] for "
+                "an older NVIDIA driver."
             ) from None
         reason = str(error).strip().splitlines()[0].rstrip(".")
         raise RuntimeError(
