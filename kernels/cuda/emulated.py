@@ -1,4 +1,4 @@
-'''The driver that runs kernels on the host, thread by thread, from the sources a GPU compiles.
+"""The driver that runs kernels on the host, thread by thread, from the sources a GPU compiles.
 
 It is slow, and it looks at everything: barriers, warps, alignment, writes beyond a buffer or into one
 that is read only. Memory starts as NaN. A kernel in a file ``source/twice.cuh``::
@@ -26,7 +26,7 @@ runs like this::
     driver.upload(x, np.arange(300, dtype=np.float32))
     driver.run([twice.launch(grid=3, x=x, y=y, n=300)])
     print(driver.download(y))
-'''
+"""
 
 from __future__ import annotations
 

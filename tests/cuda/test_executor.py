@@ -69,7 +69,7 @@ def test_every_buffer_of_a_fused_networks_step(net):
 @pytest.mark.parametrize("on_logits", [True, False])
 def test_two_classes(hidden, on_logits):
     """A metric reads the output where the loss may read logits: both are written."""
-    loss = "binary_crossentropy_with_logits" if on_logits else "binary_crossentropy"
+    loss = "binary_crossentropy_from_logits" if on_logits else "binary_crossentropy"
     objective = Objective(loss, on_logits, metrics=("binary_accuracy",))
     compared = check_step(network(12, hidden, 1, last="sigmoid"), objective)
     assert {"y2", "dz2"} <= compared
@@ -163,7 +163,7 @@ def test_a_hundred_steps_as_on_the_cpu(net, objective, optimizer):
     table = scalars(optimizer, 100)
     ours, cpu = (one.train(x, t, order, 8, table, seed=0, first_step=1) for one in both)
     steps = [values[:, 0].astype(float).reshape(100, 8).mean(axis=1) for values in (ours, cpu)]
-    assert steps[1][-10:].mean() < 0.8 * steps[1][:10].mean()
+    assert steps[1][-20:].mean() < 0.9 * steps[1][:20].mean()
     np.testing.assert_allclose(*steps, rtol=1e-5)
     for got, expected in zip(both[0].get_parameters(), both[1].get_parameters(), strict=True):
         np.testing.assert_allclose(got, expected, rtol=0, atol=1e-5 * np.abs(expected).max())
@@ -195,7 +195,8 @@ def test_data_of_any_dtype(dtype):
     both = pair(net, SQUARES, "sgd")
     x = np.random.default_rng(3).integers(0, 2 if dtype == "bool" else 100, (12, 19)).astype(dtype)
     t = data(net, SQUARES, 12)[1].astype("float64")
-    scores = [one.train(x, t, np.arange(12), 12, scalars("sgd", 1), seed=0, first_step=1) for one in both]
+    arguments = np.arange(12), 12, scalars("sgd", 1)
+    scores = [one.train(x, t, *arguments, seed=0, first_step=1) for one in both]
     assert_close(*scores, net.dtype, "values")
     assert_close(*(one.predict(x) for one in both), net.dtype, "predicted", 1000)
 
@@ -209,12 +210,14 @@ def test_predictions_in_blocks(hidden, last, monkeypatch):
     ours, reference = pair(net, objective, None)
     for rows in (21, 1, 8, 0):
         x, t = data(net, objective, rows)
-        assert_close(ours.evaluate(x, t)[:rows], reference.evaluate(x, t), net.dtype, "judged") if rows else None
+        assert ours.evaluate(x, t).shape == (rows, 1 + len(objective.metrics))
         out = np.full((rows, 3), np.nan, net.dtype)
         assert ours.predict(x, out=out) is out
         np.testing.assert_array_equal(ours.predict(x), out)
         if rows:
             assert_close(out, reference.predict(x), net.dtype, "y")
+            judged = ours.evaluate(x, t), reference.evaluate(x, t)
+            assert_close(*judged, net.dtype, "judged")
 
 
 def test_parameters_and_states_are_copies():
@@ -250,13 +253,12 @@ def test_a_model_is_fitted_as_on_the_cpu(monkeypatch):
     for device in ("cuda", "cpu"):
         nn.utils.set_random_seed(3)
         model = nn.Sequential([
-            nn.layers.Input((12,)), nn.layers.Rescaling(1 / 255),
-            nn.layers.Dense(16, activation="relu"), nn.layers.Dropout(0.2),
+            nn.layers.Input((12,)), nn.layers.Dense(16, activation="relu"), nn.layers.Dropout(0.2),
             nn.layers.Dense(2, activation="softmax"),
         ])  # fmt: skip
         model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"], device=device)
         history = model.fit(x, y, epochs=2, batch_size=16, validation_split=0.2, verbose=0).history
-        assert device in model.description if hasattr(model, "description") else True
+        assert model.backend.startswith(device)
         found.append([*history.values(), model.predict(x, verbose=0), *model.get_weights()])
     for ours, cpu in zip(*found, strict=True):
         np.testing.assert_allclose(ours, cpu, rtol=1e-4, atol=1e-6)

@@ -90,8 +90,8 @@ def test_places_do_not_overlap_and_begin_at_whole_lines():
     made = plan(net, CLASSES, "adam", 11)
     places = sorted(made.batch.places.values(), key=lambda place: place.start)
     assert {"x", "z1", "m1", "o1", "z2", "dz2", "dz1"} == set(made.batch.places)
-    for place, after in zip(places, [*places[1:], made.batch.whole], strict=True):
-        end = after.start if after is not made.batch.whole else made.batch.size
+    ends = [*(place.start for place in places[1:]), made.batch.size]
+    for place, end in zip(places, ends, strict=True):
         assert place.start * 4 % 64 == 0
         assert place.start + place.size <= end
 

@@ -37,11 +37,12 @@ class Forward(Base):
         # A product is kept before its activation or after it, and handed on: two of the three.
         out, later = (wanted[1], dropped) if len(wanted) == 3 else (wanted[-1], None)
         kept = wanted[0] if len(wanted) > 1 else None
+        keeps = {"z": "x", "y": "y"}[kept[0]] if kept else ""
         formula = activation.options["formula"] if activation and out[0] != "z" else "linear"
         places, (inputs, units) = self.parameters.places, self.network.widths[i - 1 : i + 1]
         self.plan.add(*gemm(
             self._matrix(call.reads[0]), Matrix(places[f"w{i}"], inputs, units), self._matrix(out),
-            self.dtype, epilogue=forward(formula, kept[0] if kept else ""),
+            self.dtype, epilogue=forward(formula, keeps),
             bias=places.get(f"b{i}"), kept=self._matrix(kept) if kept else None,
             mask=self._matrix(f"m{i}") if out[0] == "o" else None, gpu=self.gpu,
         ))  # fmt: skip
