@@ -54,6 +54,7 @@ class Buffer:
         self.array[...] = array
 
     def __getitem__(self, index: Any) -> Buffer:
+        """The part that `index` selects by slices."""
         part = self.array[index]
         if not isinstance(part, np.ndarray) or part.base is None:
             raise IndexError(f"[Buffer] {index!r} is no part of it; use slices.")

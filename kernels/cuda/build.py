@@ -41,7 +41,7 @@ def cxx() -> str:
     name = os.environ.get("CXX") or "g++"
     found = shutil.which(name)
     if not found:
-        raise BuildError(f"[emulator] there is no {name}; install g++ or set CXX to a C++ compiler.")
+        raise BuildError(f"[build] there is no {name}; install g++ or set CXX to a C++ compiler.")
     return found
 
 
@@ -89,9 +89,8 @@ def emulator_library(module: Module, variant: Variant = PLAIN, source: Path = SO
             file.write_text(module.source)
             compiled = Path(folder) / "module.o"
             run_tool(cxx(), *flags, "-c", str(file), "-o", str(compiled))
-            run_tool(
-                cxx(), "-shared", *variant.linking, str(compiled), *map(str, objects), "-o", str(target)
-            )
+            parts = map(str, [compiled, *objects])
+            run_tool(cxx(), "-shared", *variant.linking, *parts, "-o", str(target))
 
     folder = cache_folder() if source == SOURCE else source
     key = [text, *_emulator_texts(), repr(flags), repr(variant)]
@@ -130,7 +129,7 @@ def run_tool(*command: str) -> str:
 
 
 def keep(folder: Path, suffix: str, key: Iterable[str], build: Callable[[Path], None]) -> Path:
-    """The file in `folder` that ``build(path)`` writes; one that `key` was built into before is it."""
+    """The file that ``build(path)`` writes, or the one in `folder` that has this `key` already."""
     digest = hashlib.sha256("\0".join([*key, cxx_version(), repr(host())]).encode())
     path = folder / f"{digest.hexdigest()[:32]}.{suffix}"
     if not path.exists():

@@ -33,7 +33,9 @@ class Buffer(Protocol):
         """Bytes of all its elements."""
         ...
 
-    def __getitem__(self, index: Any) -> Any: ...
+    def __getitem__(self, index: Any) -> Any:
+        """The part that `index` selects by slices."""
+        ...
 
     def reshape(self, *shape: Any) -> Any:
         """The same elements in another shape."""

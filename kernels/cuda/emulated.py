@@ -1,7 +1,7 @@
 """The driver that runs kernels on the host, thread by thread, from the sources a GPU compiles.
 
-It is slow, and it looks at everything: barriers, warps, alignment, writes beyond a buffer or into one
-that is read only. Memory starts as NaN. A kernel in a file ``source/twice.cuh``::
+It is slow, and it looks at everything: barriers, warps, alignment, writes beyond a buffer or into
+one that is read only. Memory starts as NaN. A kernel in a file ``source/twice.cuh``::
 
     #pragma once
     #include "device.cuh"

@@ -32,18 +32,20 @@ class Parameter:
     name: str
     ctype: str
 
-    def __post_init__(self):
+    def __post_init__(self):  # noqa: D105
         if self.ctype not in CTYPES:
             raise ValueError(
                 f"[Parameter] {self.name} has type {self.ctype!r}; use one of {', '.join(CTYPES)}."
             )
 
     def convert(self, value: Any, kernel: str) -> Any:
-        """`value` in exactly this parameter's type; a TypeError or ValueError where it does not fit."""
+        """`value` in exactly this parameter's type, or a TypeError or ValueError."""
         if self.ctype == "pointer":
             if value is None or hasattr(value, "nbytes") and not isinstance(value, np.generic):
                 return value
-            raise TypeError(f"[{kernel}] {self.name} is a pointer but got {value!r}; pass a buffer.")
+            raise TypeError(
+                f"[{kernel}] {self.name} is a pointer but got {value!r}; pass a buffer."
+            )
         if self.ctype.startswith("float"):
             return self._real(value, kernel)
         try:
@@ -133,7 +135,7 @@ class Kernel:
     functors: tuple[str, ...] = ()
     architecture: int = 75
 
-    def __post_init__(self):
+    def __post_init__(self):  # noqa: D105
         if not 1 <= self.threads <= 1024:
             raise ValueError(
                 f"[{self.name}] a block of {self.threads} threads; use 1 to 1024."

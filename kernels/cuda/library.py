@@ -38,7 +38,7 @@ class Library:
         self._names: dict[str, int] = {}
         while name := self.library.fnn_kernel_name(len(self._names)):
             self._names[_squeezed(name.decode())] = len(self._names)
-        self._constant: dict[int, str] = {}
+        self._signatures: dict[int, str] = {}
 
     def find(self, kernel: Kernel) -> int:
         """Number of a kernel, whose parameters have to be those of the C++ text."""
@@ -49,11 +49,12 @@ class Library:
             letter in letters for letter, letters in zip(signature, wanted, strict=True)
         )
         if not fits:
+            here = ", ".join(parameter.ctype for parameter in kernel.parameters)
+            there = ", ".join(CTYPES[letter] for letter in signature)
             raise TypeError(
-                f"[{kernel.name}] has the parameters ({', '.join(p.ctype for p in kernel.parameters)})"
-                f" but its C++ text takes ({', '.join(CTYPES[letter] for letter in signature)})."
+                f"[{kernel.name}] has the parameters ({here}) but its C++ text takes ({there})."
             )
-        self._constant[index] = signature
+        self._signatures[index] = signature
         return index
 
     def run(self, index: int, launch: Launch, order: int, seed: int) -> None:
@@ -62,23 +63,24 @@ class Library:
         values = [_value(value, kernel) for value in launch.arguments]
         addresses = (ctypes.c_void_p * len(values))(*(value.ctypes.data for value in values))
         sizes = (ctypes.c_uint * 6)(*launch.grid, *kernel.block_shape)
+        shared, lot = ctypes.c_size_t(kernel.shared), ctypes.c_uint64(seed)
         kept = self._read_only(index, launch)
         with self._lock:
-            error = self.library.fnn_launch(
-                index, sizes, ctypes.c_size_t(kernel.shared), addresses, order, ctypes.c_uint64(seed)
-            )
+            error = self.library.fnn_launch(index, sizes, shared, addresses, order, lot)
         if error:
             raise EmulationError(f"[{kernel.name}] {self._with_lines(error.decode())}")
         self._check(launch, kept)
 
     def _read_only(self, index: int, launch: Launch) -> list[tuple[str, Buffer, bytes]]:
         """Copies of the buffers that the kernel takes as pointers to const alone."""
-        pairs = list(zip(launch.kernel.parameters, self._constant[index], launch.arguments, strict=True))
-        written = [value.memory for _, letter, value in pairs if letter == "p" and value is not None]
+        signature = self._signatures[index]
+        given = zip(launch.kernel.parameters, signature, launch.arguments, strict=True)
+        buffers = [entry for entry in given if isinstance(entry[2], Buffer)]
+        written = [value.memory for _, letter, value in buffers if letter == "p"]
         return [
             (parameter.name, value, value.array.tobytes())
-            for parameter, letter, value in pairs
-            if letter == "c" and value is not None and value.memory not in written
+            for parameter, letter, value in buffers
+            if letter == "c" and value.memory not in written
         ]
 
     def _with_lines(self, error: str) -> str:

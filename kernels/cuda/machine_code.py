@@ -82,8 +82,8 @@ def machine_code(
         code = {kernel.expression: found[names[kernel.expression]] for kernel in module.kernels}
         target.write_text(json.dumps({key: asdict(value) for key, value in code.items()}))
 
-    key = [*_texts(module, source), str(architecture), repr((FLAGS, CUPY_OPTIONS)), compiler, READER]
-    text = keep(cache_folder(), "json", [*key, str(at_runtime)], build).read_text()
+    how = repr((architecture, at_runtime, FLAGS, CUPY_OPTIONS, compiler, READER))
+    text = keep(cache_folder(), "json", [*_texts(module, source), how], build).read_text()
     return {key: MachineCode(**value) for key, value in json.loads(text).items()}
 
 
@@ -133,7 +133,7 @@ READER = "1"
 
 
 def read_code(ptxas: str, sass: str) -> dict[str, MachineCode]:
-    """The kernels in what ``ptxas -v`` and ``cuobjdump -sass`` say, by the names they have there."""
+    """The kernels in what ``ptxas -v`` and ``cuobjdump -sass`` say, by their names there."""
     instructions = {name: _instructions(text) for name, text in _functions(sass)}
     found = {}
     for chunk in ptxas.split("Compiling entry function '")[1:]:
@@ -169,8 +169,8 @@ def complaints(kernel: Kernel, code: MachineCode, architecture: int) -> list[str
 
 def disassembled(cubin: Path) -> str:
     """The instructions of a cubin as text."""
-    nvdisasm = str(Path(program("nvdisasm")).parent)  # which cuobjdump calls
-    return run_tool("env", f"PATH={nvdisasm}:/usr/bin:/bin", program("cuobjdump"), "-sass", str(cubin))
+    path = f"PATH={Path(program('nvdisasm')).parent}"  # which cuobjdump calls
+    return run_tool("/usr/bin/env", path, program("cuobjdump"), "-sass", str(cubin))
 
 
 def _texts(module: Module, source: Path) -> list[str]:

@@ -78,9 +78,8 @@ def blocks(gpu: Gpu, threads: int, registers: int, static: int = 0, dynamic: int
     if static + dynamic > gpu.shared_most:
         return 0
     what = _Gpu(*divmod(architecture, 10), *rest)
-    return _library().fnn_blocks(
-        ctypes.byref(what), threads, registers, ctypes.c_ulonglong(static), ctypes.c_ulonglong(dynamic)
-    )
+    shared = ctypes.c_ulonglong(static), ctypes.c_ulonglong(dynamic)
+    return _library().fnn_blocks(ctypes.byref(what), threads, registers, *shared)
 
 
 @cache

@@ -54,10 +54,11 @@ class Site:
         """`units` by `least`: 1 where accesses are coalesced, or no bank is asked twice."""
         return self.units / self.least
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # noqa: D105
         unit = "wavefronts" if self.space == "shared" else "sectors"
+        kind = "store" if self.write else "load"
         return (
-            f"{self.place:24} {self.space:8} {'store' if self.write else 'load':5} {self.bytes:2} bytes "
+            f"{self.place:24} {self.space:8} {kind:5} {self.bytes:2} bytes "
             f"{self.requests:7} requests {self.lanes / self.requests:4.1f} lanes "
             f"{self.units:8} {unit} ({self.excess:.2f} of ideal)"
         )
@@ -94,7 +95,7 @@ class Profile:
             if site.write == write and site.space == (space or site.space) != "shared"
         )
 
-    def __str__(self) -> str:
+    def __str__(self) -> str:  # noqa: D105
         return "\n".join(map(str, self.sites))
 
 

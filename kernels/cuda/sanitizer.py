@@ -79,7 +79,7 @@ def sanitize(
 def main() -> None:
     """What the process does: file, function, variant, schedule and source are its arguments."""
     del os.environ["LD_PRELOAD"]  # not for the compilers that this process starts
-    from .emulated import EmulationError, Emulated
+    from .emulated import Emulated, EmulationError
 
     file, function, variant, schedule, source, flags = sys.argv[1:]
     sys.path.insert(0, str(Path(file).parent))  # as if the file were run

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusednn.kernels.cuda.build import SOURCE, BuildError
-from fusednn.kernels.cuda.emulated import EmulationError, Emulated
+from fusednn.kernels.cuda.emulated import Emulated, EmulationError
 from fusednn.kernels.cuda.sanitizer import SanitizerError, sanitize
 from fusednn.kernels.cuda.variants import ADDRESS, PLAIN, THREAD
 

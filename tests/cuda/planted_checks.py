@@ -1,6 +1,7 @@
 """Small correct kernels, and checks of them, for planting bugs in."""
 
 import numpy as np
+
 from fusednn.kernels.cuda.kernel import Kernel, parameters
 
 PRODUCT = Kernel(

@@ -22,8 +22,13 @@ def needs(what):
         return pytest.mark.skip(reason=str(error))
 
 
-NVCC = needs(lambda: (toolkit.program("nvcc"), toolkit.program("cuobjdump"), toolkit.program("nvdisasm")))
-NVRTC = needs(lambda: (toolkit.nvrtc(), toolkit.include_folder(), toolkit.program("cuobjdump")))
+def programs(*names):
+    return [toolkit.program(name) for name in names]
+
+
+READERS = "cuobjdump", "nvdisasm"
+NVCC = needs(lambda: programs("nvcc", *READERS))
+NVRTC = needs(lambda: (toolkit.nvrtc(), toolkit.include_folder(), programs(*READERS)))
 HEADERS = needs(lambda: toolkit.include_folder("cuda_occupancy.h"))
 
 COPY, TENSOR, LOCAL = (
@@ -81,7 +86,9 @@ def test_what_a_row_does_not_want_is_told():
     code = read_code(PTXAS, SASS)["_Z1fi"]
     wants = Kernel(
         "fnn::f", (), 256, "f.cuh", registers=32, occupancy=1,
-        expects=("LDG.128", "STG.128", Instruction("HMMA", least=3), Instruction("LDSM", since=100)),
+        expects=(
+            "LDG.128", "STG.128", Instruction("HMMA", least=3), Instruction("LDSM", since=100),
+        ),
     )  # fmt: skip
     assert complaints(wants, code, 100 - 1) == [
         "fnn::f for sm_99 has 32 bytes of spills and 16 bytes of local memory.",
@@ -126,7 +133,9 @@ def test_too_few_blocks_are_told():
 
 
 @NVCC
-@pytest.mark.parametrize("at_runtime", [False, pytest.param(True, marks=NVRTC)], ids=["nvcc", "NVRTC"])
+@pytest.mark.parametrize(
+    "at_runtime", [False, pytest.param(True, marks=NVRTC)], ids=["nvcc", "NVRTC"]
+)
 def test_known_kernels_have_the_code_they_should(planted, at_runtime):
     for architecture in (75, 80, 120):
         code = machine_code.machine_code(Module([COPY, TENSOR]), architecture, at_runtime, planted)

@@ -13,9 +13,10 @@ def launches(driver):
     a, b, out = (driver.empty(shape, "float32") for shape in ((8, 4), (4, 6), (8, 6)))
     x = driver.empty((4, 10), "float32")
     return [
-        checks.PRODUCT.launch(1, a=a, b=b, out=out, m=8, n=6, k=4), checks.ROWS.launch(2, x=x, n=10),
         checks.PRODUCT.launch(1, a=a, b=b, out=out, m=8, n=6, k=4),
-    ]  # fmt: skip
+        checks.ROWS.launch(2, x=x, n=10),
+        checks.PRODUCT.launch(1, a=a, b=b, out=out, m=8, n=6, k=4),
+    ]
 
 
 def test_launches_and_bytes_are_counted():

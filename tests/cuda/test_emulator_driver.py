@@ -7,7 +7,7 @@ import planted_checks as checks
 import pytest
 
 from fusednn.kernels.cuda.build import BuildError, emulator_library
-from fusednn.kernels.cuda.emulated import EmulationError, Emulated
+from fusednn.kernels.cuda.emulated import Emulated, EmulationError
 from fusednn.kernels.cuda.kernel import Kernel, Module, parameters
 
 SCALE = Kernel(
@@ -100,7 +100,8 @@ def test_arrays_of_the_host_are_refused(driver):
 
 def test_a_wild_address_is_an_error_with_its_line(driver):
     x = driver.empty(4, "float32")
-    with pytest.raises(EmulationError, match=r"\[scale\] numbers.cuh:\d+: access to address (\(nil\)|0x)"):
+    place = r"\[scale\] numbers.cuh:\d+: access to address (\(nil\)|0x)"
+    with pytest.raises(EmulationError, match=place):
         driver.run([SCALE.launch(1, x=x, y=None, factor=1, n=4)])
     far = SCALE.launch(1, x=x, y=driver.empty(4, "f4"), factor=1, n=10**6)
     with pytest.raises(EmulationError, match="which is in no buffer"):

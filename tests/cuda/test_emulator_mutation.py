@@ -4,7 +4,6 @@ import mutation
 import planted_checks as checks
 import pytest
 
-
 TEXT = """\
 // if (i < n) __syncthreads(); in a comment is no code
 #if X < 3

@@ -15,7 +15,7 @@ def driver(planted):
 
 
 def run(driver, expression, ctypes, arrays, outputs, block=32, grid=1, **scalars):
-    """Launch a kernel of numbers.cuh; returns what it left in `outputs`: shape and dtype by name."""
+    """What a kernel of numbers.cuh leaves in `outputs`, which are shape and dtype by name."""
     kernel = Kernel(f"fnn::{expression}", parameters(**ctypes), block, "numbers.cuh")
     buffers = {name: driver.empty(array.shape, array.dtype) for name, array in arrays.items()}
     for name, array in arrays.items():
@@ -61,7 +61,8 @@ def near(name):
     ends = np.array([65519.996, 65520, 65536, 1e38, 3.4028235e38, np.inf, np.nan], np.float32)
     x = np.concatenate([values, ties, ends, -ends])
     with np.errstate(over="ignore"):
-        return np.concatenate([x, np.nextafter(x, np.float32(np.inf)), np.nextafter(x, np.float32(0))])
+        beside = [np.nextafter(x, np.float32(end)) for end in (np.inf, 0)]
+    return np.concatenate([x, *beside])
 
 
 @pytest.mark.parametrize("name", TYPES)
@@ -177,7 +178,8 @@ def test_operations_of_a_warp(driver):
     halves = np.where(lane < 16, x[lane ^ 1], x[lane ^ 2] + x[lane ^ 4])
     up = np.where(lane % 16 < 2, x, x[lane - 2])
     down = np.where(lane > 29, x, x[(lane + 2) % 32])
-    exact = [x[[5] * 32], x[lane // 8 * 8 + 5], x[lane ^ 3], down, up, [ballot] * 32, [2] * 32, halves]
+    fifth, fifths, flipped = x[[5] * 32], x[lane // 8 * 8 + 5], x[lane ^ 3]
+    exact = [fifth, fifths, flipped, down, up, [ballot] * 32, [2] * 32, halves]
     np.testing.assert_array_equal(got, exact)
 
 

@@ -9,7 +9,6 @@ from fusednn.kernels.cuda.kernel import Kernel, parameters
 from fusednn.kernels.cuda.profiler import profile
 
 
-
 def kernel(expression, block=32, **ctypes):
     return Kernel(expression, parameters(**ctypes), block=block, header="memory.cuh")
 
@@ -39,7 +38,7 @@ def test_strides_cost_sectors_and_wavefronts(stride, offset, sectors, wavefronts
 def test_every_byte_of_an_update_is_counted_once(planted):
     driver, n = Emulated(), 1000
     arrays = {name: checks.on(driver, np.ones(n, "f4")) for name in "wmvg"}
-    update = kernel("fnn::update", 64, w="pointer", m="pointer", v="pointer", g="pointer", n="int32")
+    update = kernel("fnn::update", 64, **dict.fromkeys("wmvg", "pointer"), n="int32")
     found = profile([update.launch(4, **arrays, n=n)], planted)
     assert found.read() + found.written() == 28 * n
     assert [found.written(name) for name in "wmvg"] == [4 * n, 4 * n, 4 * n, 0]
