@@ -1,7 +1,7 @@
 """The emulator finds every kind of bug that the tests of kernels trust it to find."""
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -10,7 +10,7 @@ import pytest
 
 from fusednn.kernels.cuda.emulated import Emulated, EmulationError
 from fusednn.kernels.cuda.sanitizer import SanitizerError, sanitize
-from fusednn.kernels.cuda.variants import ADDRESS, THREAD
+from fusednn.kernels.cuda.variants import ADDRESS, PLAIN, THREAD
 
 PLANTED = Path(__file__).parent / "planted"
 SCHEDULES = ("lifo", "fifo", 1)
@@ -132,6 +132,16 @@ PLANTS = [
         "float sum = 0; const_cast<float*>(a)[0] = 1;", said="wrote into a, which is read only",
     ),
     Plant(
+        "two blocks write the same element before a barrier", "product.cuh", "  float sum = 0;",
+        "  float sum = 0;\n  if (x + y == 0) out[n - 1] = sum;", thread="product.cuh:12",
+    ),
+    Plant(
+        "lanes end before the tensor cores run", "stream.cuh", "    if (lane == 0) {",
+        "    if (lane == 31) return;\n    unsigned r[4];\n    ldmatrix_x4(r, ring[0]);\n"
+        "    if (lane == 0) {",
+        said="ldmatrix_x4 needs all 32 lanes of the warp",
+    ),
+    Plant(
         "two blocks write the same element", "product.cuh", "out[row * n + column] = sum;",
         "out[row * n + column] = sum;\n  if (x + y == 0) out[n - 1] += 0 * sum;",
         thread="product.cuh:20",
@@ -149,6 +159,12 @@ def bugs(means):
 @pytest.mark.parametrize("schedule", [*SCHEDULES, 2, 3])
 def test_correct_kernels_are_correct_in_every_order(check, schedule, planted):
     check(Emulated(schedule, source=planted))
+
+
+@pytest.mark.parametrize("check", CHECKS)
+def test_fibers_switch_without_assembly_too(check, planted):
+    variant = replace(PLAIN, name="ucontext", runtime=("-O2", "-DFNN_UCONTEXT"))
+    check(Emulated(4, variant, planted))
 
 
 @pytest.mark.parametrize("check", CHECKS)

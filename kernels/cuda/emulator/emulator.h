@@ -49,7 +49,8 @@ struct Meeting {
   const char* operation;
   Place place;
   unsigned mask, arrived, inside;
-  bool whole;  // needs every lane of the warp
+  bool whole;   // needs every lane of the warp
+  void* order;  // for a thread sanitizer
   Words words[32];
   float matrices[16 * 16 + 16 * 8];
 };

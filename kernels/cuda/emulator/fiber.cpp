@@ -7,8 +7,10 @@
 #include <cstdint>
 #include <cstdlib>
 
-#if !defined(__x86_64__) && !defined(__aarch64__)
+#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(FNN_UCONTEXT)
 #define FNN_UCONTEXT
+#endif
+#ifdef FNN_UCONTEXT
 #include <ucontext.h>
 #endif
 
