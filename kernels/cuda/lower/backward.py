@@ -32,7 +32,8 @@ class Backward(Base):
         self.plan.add(pointwise(formula, *self._reads_and_writes(call)))
 
     def _softmax_backward(self, call: Call) -> None:
-        self.plan.add(softmax_backward(*self._matrices(*call.reads, *call.writes)))
+        dy, y, dz = self._matrices(*call.reads, *call.writes)
+        self.plan.add(softmax_backward(dy, y, dz))
 
     def _input_gradient(self, call: Call) -> None:
         if self.mlp:
@@ -91,9 +92,9 @@ class Backward(Base):
 
     def _dense_gradient(self, call: Call) -> DenseGradient:
         i = int(call.writes[0][2:])
-        places = self.parameters.places
+        places, (inputs, units) = self.parameters.places, self.network.widths[i - 1 : i + 1]
         source, dz = map(self._place, call.reads)
         return DenseGradient(
-            *self.network.widths[i - 1 : i + 1], source.start, dz.start, places[f"w{i}"].start,
+            inputs, units, source.start, dz.start, places[f"w{i}"].start,
             places[f"b{i}"].start if f"b{i}" in places else -1,
         )  # fmt: skip

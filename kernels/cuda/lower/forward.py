@@ -76,4 +76,5 @@ class Forward(Base):
         self.plan.add(pointwise(functors.product(), *self._reads_and_writes(call)))
 
     def _softmax(self, call: Call) -> None:
-        self.plan.add(softmax(*self._matrices(*call.reads, *call.writes)))
+        z, y = self._matrices(*call.reads, *call.writes)
+        self.plan.add(softmax(z, y))
