@@ -39,7 +39,7 @@ def status() -> str:
         driver = default_driver()
     except RuntimeError as error:
         return f"not available: {str(error).removeprefix('[device] ').rstrip('.')}"
-    return driver.description if isinstance(driver, CupyDriver) else "emulated on the CPU"
+    return driver.description
 
 
 def usable_cupy() -> Any:

@@ -24,6 +24,7 @@ import numpy as np
 from fusednn.kernels.cuda.kernel import Kernel
 
 SHARED = 48 * 1024
+ATTRIBUTES = {"MaxSharedMemoryPerBlockOptin": 163 * 1024, "MultiProcessorCount": 108}
 
 
 class CUDARuntimeError(RuntimeError):
@@ -165,7 +166,7 @@ class Device:
         self._outer = []
 
     compute_capability = property(lambda self: self.stand_in.architecture)
-    attributes = property(lambda self: {"MaxSharedMemoryPerBlockOptin": 163 * 1024})
+    attributes = property(lambda self: ATTRIBUTES)
 
     def __enter__(self):
         if self.id >= self.stand_in.gpus:

@@ -7,13 +7,17 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from cupy_stand_in import CUDADriverError, StandIn
+from networks import data, fill, network, scalars
 
 from fusednn.kernels.cuda.build import BuildError
 from fusednn.kernels.cuda.cupy_driver import CupyDriver
+from fusednn.kernels.cuda.emulated import Emulated
+from fusednn.kernels.cuda.executor import CUDAExecutor
 from fusednn.kernels.cuda.kernel import Kernel, Module, parameters
 from fusednn.kernels.cuda.precompiled import CODE, NAMES, Precompiled
 from fusednn.kernels.cuda.sums import rows, total
 from fusednn.kernels.cuda.text import digest, whole
+from fusednn.kernels.program import CROSS_ENTROPY, Objective
 
 N = 1000
 
@@ -79,6 +83,25 @@ def test_launches_follow_the_callers_stream(cupy, driver):
     with cupy.cuda.Stream() as mine:
         driver.run(launches)
     assert {stream for _, stream in cupy.launched} == {mine}
+
+
+def test_a_network_trains_through_the_driver_as_it_does_on_the_emulator(drivers):
+    net, objective = network(20, 16, 5, last="softmax"), Objective(CROSS_ENTROPY, True, True)
+    x, t = data(net, objective, 24)
+    trained, loaded = [], []
+
+    class Noting(Emulated):
+        def load(self, kernels):
+            loaded.extend(kernels)
+            super().load(kernels)
+
+    for driver in (Noting("lifo"), CupyDriver(StandIn(drivers[0], loaded))):
+        executor = CUDAExecutor(net, objective, "adam", driver=driver)
+        fill([executor])
+        executor.train(x, t, np.arange(24), 12, scalars("adam", 2), seed=1, first_step=1)
+        trained.append([*executor.get_parameters(), executor.predict(x)])
+    for expected, found in zip(*trained, strict=True):
+        np.testing.assert_array_equal(found, expected)
 
 
 def test_an_array_of_another_gpu_is_refused_before_anything_runs(cupy, driver):
