@@ -171,8 +171,7 @@ def state(name, n, dtype, rng):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_every_optimizer_over_several_steps(name, dtype, drivers, arrays):
     entry, rule = OPTIMIZERS[name], Rule(name)
-    steps = np.arange(1, 4)
-    table = np.stack(np.broadcast_arrays(*entry.scalars(steps, **entry.options)), axis=1)
+    table = np.array([entry.scalars(step, **entry.options) for step in (1, 2, 3)])
     scalars, zeros = arrays.upload(table.astype(dtype)), arrays.upload(np.zeros(1, np.int64))
     one = Matrix(arrays.upload(np.ones(1, np.float32)), 1, 1)
 
@@ -187,7 +186,7 @@ def test_every_optimizer_over_several_steps(name, dtype, drivers, arrays):
             begin = gather(zeros, 1, one, one, batch=0, clock=ticks)
             parts = [b[before:] for b in buffers]
             update = rule.update([gradient[before:]], parts, scalars, clock=ticks)
-            return [begin, update] * len(steps), [*buffers, ticks]
+            return [begin, update] * len(table), [*buffers, ticks]
 
         *found, ticks = on_every_schedule(drivers, make)
         assert list(ticks) == [3, 2, 0, 0]
