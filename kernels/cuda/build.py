@@ -101,7 +101,7 @@ def _runtime_objects(variant: Variant) -> list[Path]:
     """The emulator itself, compiled."""
     flags = (*STANDARD, *WARNINGS, *variant.runtime)
 
-    def compiling(path: Path) -> Callable[[Path], None]:
+    def compiling(path: Path) -> Callable[[Path], object]:
         return lambda target: run_tool(cxx(), *flags, "-c", str(path), "-o", str(target))
 
     return [
@@ -128,7 +128,7 @@ def run_tool(*command: str) -> str:
     return result.stdout + result.stderr
 
 
-def keep(folder: Path, suffix: str, key: Iterable[str], build: Callable[[Path], None]) -> Path:
+def keep(folder: Path, suffix: str, key: Iterable[str], build: Callable[[Path], object]) -> Path:
     """The file that ``build(path)`` writes, or the one in `folder` that has this `key` already."""
     digest = hashlib.sha256("\0".join([*key, cxx_version(), repr(host())]).encode())
     path = folder / f"{digest.hexdigest()[:32]}.{suffix}"

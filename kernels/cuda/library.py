@@ -67,9 +67,14 @@ class Library:
         kept = self._read_only(index, launch)
         with self._lock:
             error = self.library.fnn_launch(index, sizes, shared, addresses, order, lot)
+        damage = _damage(launch)  # also after an error: the next launch is not to blame
         if error:
             raise EmulationError(f"[{kernel.name}] {self._with_lines(error.decode())}")
-        self._check(launch, kept)
+        for name, buffer, content in kept:
+            if buffer.array.tobytes() != content:
+                raise EmulationError(f"[{kernel.name}] wrote into {name}, which is read only.")
+        if damage:
+            raise EmulationError(f"[{kernel.name}] wrote beyond {damage[0]}.")
 
     def _read_only(self, index: int, launch: Launch) -> list[tuple[str, Buffer, bytes]]:
         """Copies of the buffers that the kernel takes as pointers to const alone."""
@@ -87,21 +92,22 @@ class Library:
         """Replace an instruction's address by its line, where binutils are there to know it."""
         tool = shutil.which("addr2line")
         found = re.search(r" \{(0x[0-9a-f]+)\}", error)
-        if not found or not tool:
+        if not found:
+            return error
+        error = error.replace(found[0], "")
+        if not tool:
             return error
         command = [tool, "-e", str(self.path), found[1]]
         line = subprocess.run(command, capture_output=True, text=True).stdout.strip()
-        place = line.rsplit("/", 1)[-1].split(" ")[0]
-        return error.replace(found[0], "").replace("kernel:0", place)
+        return error.replace("kernel:0", line.rsplit("/", 1)[-1].split(" ")[0])
 
-    def _check(self, launch: Launch, kept: list[tuple[str, Buffer, bytes]]) -> None:
-        name = launch.kernel.name
-        for parameter, buffer, content in kept:
-            if buffer.array.tobytes() != content:
-                raise EmulationError(f"[{name}] wrote into {parameter}, which is read only.")
-        for parameter, value in zip(launch.kernel.parameters, launch.arguments, strict=True):
-            if isinstance(value, Buffer) and (place := value.memory.damage()):
-                raise EmulationError(f"[{name}] wrote beyond {parameter.name}: {place}.")
+
+
+def _damage(launch: Launch) -> list[str]:
+    """The buffers beyond whose ends something was written, and where."""
+    given = zip(launch.kernel.parameters, launch.arguments, strict=True)
+    found = [(p.name, value.memory.damage()) for p, value in given if isinstance(value, Buffer)]
+    return [f"{name}: {place}" for name, place in found if place]
 
 
 def _value(value: Any, kernel: Kernel) -> np.ndarray:

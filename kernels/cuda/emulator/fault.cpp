@@ -13,18 +13,19 @@ namespace {
 
 alignas(16) char handler_stack[64 << 10];  // the fiber's own may be what overflowed
 
-// Where the faulting instruction lies in this library.
-uintptr_t offset_in_library(void* interrupted) {
-  auto* machine = &static_cast<ucontext_t*>(interrupted)->uc_mcontext;
-#if defined(__x86_64__) && defined(__linux__)
-  uintptr_t at = machine->gregs[REG_RIP];
-#elif defined(__aarch64__) && defined(__linux__)
-  uintptr_t at = machine->pc;
-#else
-  uintptr_t at = (void)machine, 0;
+// Where the faulting instruction lies in this library, or 0.
+uintptr_t offset_in_library([[maybe_unused]] void* interrupted) {
+  uintptr_t at = 0;
+#ifdef __linux__
+  auto& machine = static_cast<ucontext_t*>(interrupted)->uc_mcontext;
+#if defined(__x86_64__)
+  at = machine.gregs[REG_RIP];
+#elif defined(__aarch64__)
+  at = machine.pc;
+#endif
 #endif
   Dl_info library;
-  if (!dladdr(handler_stack, &library)) return 0;
+  if (!at || !dladdr(handler_stack, &library)) return 0;
   return at - reinterpret_cast<uintptr_t>(library.dli_fbase);
 }
 

@@ -1,5 +1,5 @@
-// Switching stacks: by a few instructions on x86-64 and AArch64, through ucontext elsewhere, and
-// announced to the sanitizers, which follow stacks.
+// Switching stacks: by a few instructions on Linux on x86-64 and AArch64, through ucontext elsewhere,
+// and announced to the sanitizers, which follow stacks.
 #include "fiber.h"
 
 #include <sys/mman.h>
@@ -7,7 +7,7 @@
 #include <cstdint>
 #include <cstdlib>
 
-#if !defined(__x86_64__) && !defined(__aarch64__) && !defined(FNN_UCONTEXT)
+#if !defined(__linux__) || !(defined(__x86_64__) || defined(__aarch64__))
 #define FNN_UCONTEXT
 #endif
 #ifdef FNN_UCONTEXT

@@ -23,7 +23,7 @@ std::string error;
 
 namespace {
 
-std::vector<Thread*> ready;
+std::deque<Thread*> ready;
 uint64_t random_state;
 char launch_order;
 
@@ -40,16 +40,14 @@ void run_thread() {
 }
 
 Thread* next_ready() {
-  size_t i = launch.order == Order::fifo   ? 0
-             : launch.order == Order::lifo ? ready.size() - 1
-                                           : draw() % ready.size();
-  Thread* next = ready[i];
+  Thread* next = ready.front();
   if (launch.order == Order::fifo) {
-    ready.erase(ready.begin());
-  } else {
-    ready[i] = ready.back();
-    ready.pop_back();
+    ready.pop_front();
+    return next;
   }
+  if (launch.order == Order::random) std::swap(ready[draw() % ready.size()], ready.back());
+  next = ready.back();
+  ready.pop_back();
   return next;
 }
 
@@ -120,7 +118,6 @@ std::string run(const Launch& what) {
   count = launch.threads.x * launch.threads.y * launch.threads.z;
   while (int(threads.size()) < count) threads.push_back(std::make_unique<Thread>());
   warps.resize((count + 31) / 32);
-  ready.reserve(count);
   dim3 grid = launch.blocks;
   for (size_t b : block_order(size_t(grid.x) * grid.y * grid.z)) {
     run_block(dim3(b % grid.x, b / grid.x % grid.y, b / (size_t(grid.x) * grid.y)));
