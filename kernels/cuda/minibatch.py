@@ -217,13 +217,15 @@ def dropout_kernel(name: str) -> Kernel:
 def update_kernel(formula: Functor, read: Sequence[str], written: Sequence[str]) -> Kernel:
     """`Rule.update` by dtypes."""
     types, number = arguments(read, written, 0)
+    registers, occupancy = (80, 3) if number == "double" else (64, 4)
     return Kernel(
         f"fnn::update<{', '.join([f'fnn::{formula.name}', number, *types])}>",
         (
             *parameters(n="int64", scalars="pointer", count="int32", clock="pointer"),
             *argument_parameters(types),
         ),
-        BLOCK, "optimizer.cuh", registers=64, occupancy=4, expects=("LDG.128", "STG.128"),
+        BLOCK, "optimizer.cuh", registers=registers, occupancy=occupancy,
+        expects=("LDG.128", "STG.128"),
         functors=(formula.definition,),
     )  # fmt: skip
 
