@@ -124,6 +124,11 @@ def make_executor(
         from .reference import ReferenceExecutor
 
         return ReferenceExecutor(network, objective, optimizer)
+    if device == "cuda":
+        from .cuda.drivers import default_driver
+        from .cuda.executor import CUDAExecutor
+
+        return CUDAExecutor(network, objective, optimizer, driver=default_driver())
     from .cpu.executor import CPUExecutor
 
     return CPUExecutor(network, objective, optimizer)
@@ -132,9 +137,9 @@ def make_executor(
 def check_device(device: str) -> None:
     """Raise what `make_executor` would raise for `device`, without making anything."""
     if device == "cuda":
-        raise RuntimeError(
-            "[device] this version of fusednn has no CUDA backend; use device='cpu'."
-        )
+        from .cuda.drivers import default_driver
+
+        default_driver()
     if device not in DEVICES:
         close = get_close_matches(str(device), DEVICES, n=1)
         hint = f"did you mean {close[0]!r}?" if close else f"use one of {', '.join(DEVICES)}."

@@ -77,6 +77,12 @@ class Network:
                 found.append((layer.units,))
         return found
 
+    def columns(self, buffer: str) -> int:
+        """Columns of a matrix of the batch: x, t, z1, dy2, m1, ..."""
+        if buffer in ("x", "t"):
+            return self.widths[0 if buffer == "x" else -1]
+        return self.widths[int(buffer.lstrip("dzymo"))]
+
     def parameter_names(self) -> list[str]:
         """Names of the parameters in order: w1, b1, w2, ..."""
         names = []

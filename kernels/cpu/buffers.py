@@ -40,7 +40,7 @@ class Buffers:
     def matrix(self, name: str) -> Matrix:
         """Buffer x, t, z1, dy2, m1, ... of the batch."""
         if name not in self._matrices:
-            columns = self._columns(name)
+            columns = self.network.columns(name)
             self._matrices[name] = Matrix(self.rows, columns, self.network.dtype, self.lanes)
         return self._matrices[name]
 
@@ -56,14 +56,6 @@ class Buffers:
         if self._scratch.nbytes < size:
             self._scratch = aligned_zeros(size, np.uint8)
         return self._scratch
-
-    def _columns(self, name: str) -> int:
-        widths = self.network.widths
-        if name == "x":
-            return widths[0]
-        if name == "t":
-            return widths[-1]
-        return widths[int(name.lstrip("dzymo"))]
 
     def arrays(self) -> dict[str, np.ndarray]:
         """Copies of all buffers by name, without their padding."""

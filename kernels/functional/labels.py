@@ -99,11 +99,9 @@ def devices() -> dict[str, str]:
     """Backends by name, and what each runs on or why it is not there."""
     from ..cpu.isa import host
     from ..cpu.team import get_num_threads
+    from ..cuda.drivers import status
 
-    return {
-        "cpu": f"{host().name}, {get_num_threads()} threads",
-        "cuda": "not available: this version of fusednn has no CUDA backend",
-    }
+    return {"cpu": f"{host().name}, {get_num_threads()} threads", "cuda": status()}
 
 
 FUNCTIONS: dict[str, Any] = {

@@ -25,9 +25,7 @@ class Lowering(Forward, Judge, Backward):
     def lower(self) -> Plan:
         """The finished plan."""
         self._gather()
-        while self.calls:
-            call = self.calls.pop(0)
-            getattr(self, f"_{call.op}")(call)
+        self._lower_calls()
         self._collect()
         return self.plan.finish()
 

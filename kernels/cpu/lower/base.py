@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from ...program import Call, Program
+from ... import lowering
+from ...program import Program
 from .. import catalog
 from ..buffers import Buffers
 from ..layout import Panels
@@ -25,13 +26,11 @@ OWN_CACHE = 256 * 1024
 """Bytes of parameters and states that stay in the cache of every core that reads them."""
 
 
-class Base:
+class Base(lowering.Lowering):
     """One program for batches of `rows` rows, where whole batches have `batch`.
 
     Attributes
     ----------
-    calls : list of Call
-        What is still to be lowered, in order.
     rows_of : int64 array of shape (workers, 2)
         Which rows of the batch a worker has, wherever rows are what is shared.
     by_rows : bool
@@ -45,8 +44,8 @@ class Base:
         self, program: Program, buffers: Buffers, rows: int, batch: int, workers: int,
         source: np.dtype | None, targets: np.dtype | None,
     ):  # fmt: skip
-        self.program, self.buffers = program, buffers
-        self.network, self.objective = program.network, program.objective
+        super().__init__(program)
+        self.buffers = buffers
         self.rows, self.batch, self.workers = rows, batch, workers
         self.source, self.targets = source, targets
         self.isa, self.dtype = buffers.isa, self.network.dtype
@@ -56,10 +55,6 @@ class Base:
         self.rows_of = spans(rows, workers, self.lanes)
         self.by_rows = buffers.nbytes <= OWN_CACHE and rows >= workers * self.lanes
         self.most = self.isa.max_rows(2), self.isa.max_rows(1)
-        self.results = {"value", *(self.objective.metrics if self.objective else ())}
-        if not self.objective:
-            self.results = {f"y{len(self.network.layers)}"}
-        self.calls = live(program.calls, self.results)
 
     def _tiles(self, order: str, columns, totals, fetches: int | None = None) -> dict:
         """Tables of micro-kernels for blocks of these numbers of rows.
@@ -114,31 +109,6 @@ class Base:
             rows=self.rows_of, columns=columns, source=first[0], source_pitch=first[1],
             formula=spec.kernel(self.dtype), operands=table,
         )  # fmt: skip
-
-    def _needs(self, name: str) -> bool:
-        return name in self.results or any(name in call.reads for call in self.calls)
-
-    def _take(self, op: str, *, reads: str = "", writes: str = "", run: bool = False):
-        """Remove the call that matches and return it; with `run`, lower it now."""
-        for i, call in enumerate(self.calls):
-            if call.op == op and (reads in call.reads or not reads) and (
-                writes in call.writes or not writes
-            ):
-                del self.calls[i]
-                if run:
-                    getattr(self, f"_{op}")(call)
-                return call
-        return None
-
-
-def live(calls, results: set[str]) -> list[Call]:
-    """Calls whose results somebody reads."""
-    wanted, live = set(results), []
-    for call in reversed(calls):
-        if call.op == "update" or wanted & set(call.writes):
-            wanted |= set(call.reads)
-            live.append(call)
-    return live[::-1]
 
 
 def blocks(totals) -> set[int]:
