@@ -1,14 +1,12 @@
 """What every test may ask for."""
 
 import os
-import sys
 from importlib.util import find_spec
 from pathlib import Path
 
 import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
-sys.path.append(str(Path(__file__).parent))  # what several tests share: networks
 
 
 def pytest_configure(config):
