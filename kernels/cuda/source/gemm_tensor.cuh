@@ -34,6 +34,7 @@ struct Tensor {
   static constexpr int TILES_M = WARP_M / 16, TILES_N = WARP_N / 8, COUNT = TILES_M * TILES_N * 4;
   static constexpr bool SINGLE = sizeof(T) == 4;  // TF32: ldmatrix cannot transpose float32
   static_assert(STEPS % SLICES == 0, "every slice takes as many steps");
+  static_assert(SLICES == 1 || Tile::SLICE_THREADS == 32, "`visit` does not wait for other warps");
 
   template <int LINES, bool K_CONTIGUOUS>
   using TileOf = Swizzled<T, K_CONTIGUOUS ? LINES : K, K_CONTIGUOUS ? K : LINES,

@@ -38,7 +38,8 @@ struct Operand {
 };
 
 // Accumulators of slices 1, 2, ... are added to those of slice 0, in this order. `visit(f)` calls
-// f(i, value) for every accumulator of a thread; a slice has THREADS threads.
+// f(i, value) for every accumulator of a thread; a slice has THREADS threads. Whoever writes to the
+// scratch next has to wait for slice 0.
 template <int SLICES, int COUNT, int THREADS, class C, class Visit>
 FNN_DEVICE void add_slices(C* scratch, Visit visit) {
   if (SLICES == 1) return;
@@ -52,7 +53,6 @@ FNN_DEVICE void add_slices(C* scratch, Visit visit) {
 #pragma unroll
       for (int s = 0; s < SLICES - 1; s++) value += scratch[(s * COUNT + i) * THREADS + place];
     });
-  __syncthreads();
 }
 
 // Does nothing with a tile of B.

@@ -1,0 +1,87 @@
+"""Small runs of the streaming kernels, whose results are looked at, for sanitizers."""
+
+import numpy as np
+from scipy import special
+
+from fusednn.kernels.cuda import functors, sums
+from fusednn.kernels.cuda.gemm import Matrix
+from fusednn.kernels.cuda.minibatch import Rule, dropout, gather
+from fusednn.kernels.cuda.pointwise import over_rows, pointwise
+from fusednn.kernels.cuda.row_wise import cross_entropy, softmax, softmax_backward
+from fusednn.kernels.formulas import OPTIMIZERS
+from fusednn.kernels.reference import dropout_mask
+
+
+def on(driver, array):
+    buffer = driver.empty(array.shape, array.dtype)
+    driver.upload(buffer, array)
+    return buffer
+
+
+def numbers(*shape):
+    return np.random.default_rng(sum(shape)).standard_normal(shape).astype(np.float32)
+
+
+def check_rows(driver):
+    for columns in (5, 40, 1029):
+        rows, z = 3, numbers(3, columns)
+        x, y, dx = (Matrix(on(driver, z), rows, columns) for _ in range(3))
+        values, hits = (driver.empty(rows, "float32") for _ in range(2))
+        labels = on(driver, np.array([0, columns - 1, 2]))
+        driver.run([
+            softmax(x, y), softmax_backward(x, y, dx),
+            cross_entropy(x, labels, dz=x, values=values, hits=hits),
+            cross_entropy(dx, y, values=values),
+        ])  # fmt: skip
+        p = special.softmax(z.astype("f8"), axis=1)
+        np.testing.assert_allclose(driver.download(y.data), p, 1e-5, 1e-7)
+        p[np.arange(rows), [0, columns - 1, 2]] -= 1
+        np.testing.assert_allclose(driver.download(x.data), p, 1e-5, 1e-6)
+        assert np.isfinite(driver.download(values)).all()
+
+
+def check_sums(driver):
+    x = numbers(1537, 7)
+    array, out, norm = on(driver, x), driver.empty(7, "float32"), driver.empty(1, "float32")
+    partial = driver.empty(sums.PARTIALS, "float64")
+    workspace = driver.empty(sums.column_workspace(1537, 7), "float32")
+    driver.run([
+        *sums.column_sums(Matrix(array, 1537, 7), out, workspace),
+        *sums.clip_by_norm(array[1:].reshape(-1), 1.0, partial, norm=norm),
+    ])  # fmt: skip
+    np.testing.assert_allclose(driver.download(out), x.sum(axis=0), 1e-4, 1e-4)
+    np.testing.assert_allclose(driver.download(norm), np.linalg.norm(x[1:]), 1e-6)
+    values = driver.empty(1537, "float32")
+    driver.run([
+        over_rows(
+            functors.metric("mean_absolute_error"), [Matrix(on(driver, x), 1537, 7)] * 2, [], [1.0],
+            rows=1537, columns=7, sums=values,
+        )
+    ])  # fmt: skip
+    assert not driver.download(values).any()
+
+
+def check_steps(driver):
+    data, order = np.arange(150, dtype=np.uint8).reshape(30, 5), np.arange(30)[::-1].copy()
+    out, clock = Matrix(driver.empty(35, "float32"), 7, 5), on(driver, np.zeros(4, np.int64))
+    rule, w = Rule("adam"), numbers(333)
+    arrays = [on(driver, a) for a in (w, 0 * w, 0 * w)]
+    options = OPTIMIZERS["adam"]
+    scalars = np.array(options.scalars(1, **options.options), np.float32)
+    mask, y = driver.empty(101, "float32"), driver.empty(40, "float32")
+    driver.run([
+        gather(on(driver, order), 7, Matrix(on(driver, data), 30, 5), out, clock=clock),
+        dropout(mask, 0.5, layer=1, seed=3),
+        pointwise(functors.activation("silu"), [arrays[0][3:36]], [y[1:34]]),
+        rule.update([on(driver, w)], arrays, on(driver, scalars), clock=clock),
+    ])  # fmt: skip
+    np.testing.assert_array_equal(driver.download(out.data).reshape(7, 5), data[order[:7]])
+    right = dropout_mask((1, 101), 0.5, seed=3, layer=1, step=0)[0]
+    np.testing.assert_array_equal(driver.download(mask), right)
+    np.testing.assert_allclose(driver.download(y)[1:34], w[3:36] * special.expit(w[3:36]), 1e-6)
+    updated = options.update(w, w, 0 * w, 0 * w, *scalars)[0]
+    np.testing.assert_allclose(driver.download(arrays[0]), updated, 1e-5, 1e-6)
+    assert driver.download(clock)[0] == 1
+
+
+CHECKS = (check_rows, check_sums, check_steps)
