@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import pytest
+
 from fusednn import devices
 
 ROOT = Path(__file__).resolve().parents[1]
