@@ -5,11 +5,11 @@ from __future__ import annotations
 import time
 from collections.abc import Callable
 
-SECONDS = 0.02
+SECONDS = 0.012
 """How long one sample takes at least; shorter calls are repeated."""
 
 
-def samples(call: Callable[[], object], count: int, *, warm: float = 0.05) -> list[float]:
+def samples(call: Callable[[], object], count: int, *, warm: float = 0.03) -> list[float]:
     """Seconds of one call, `count` times, after calling for `warm` seconds.
 
     New or sleeping threads need those to find a core of their own, and caches to fill. Without
