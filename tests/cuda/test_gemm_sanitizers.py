@@ -14,7 +14,7 @@ EQUIVALENT = {
     "tile.cuh": ["if (packed && row < rows && column + V <= columns)"],
     "gemm_simt.cuh": ["C scratch[SLICES > 1", "MASK = (CHUNKS < 8"],
     "swizzled.cuh": ["SHARE = CHUNKS < 8", "MASK = (CHUNKS < 8"],
-    "gemm_tensor.cuh": ["C scratch[", "if (next < end)"],
+    "gemm_tensor.cuh": ["SLICE_SCRATCH = ", "C scratch[", "if (next < end)"],
     "split_k.cuh": ["Span<V> span{row, column, n - column < V"],
     "mlp.cuh": [],
 }  # fmt: skip
