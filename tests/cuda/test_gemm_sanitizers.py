@@ -21,8 +21,8 @@ EQUIVALENT = {
 FINDS = {
     "epilogue.cuh": checks.check_simt,
     "tile.cuh": checks.check_simt,
-    "gemm_simt.cuh": checks.check_simt,
-    "swizzled.cuh": checks.check_mlp,
+    "gemm_simt.cuh": checks.check_simt_and_slabs,
+    "swizzled.cuh": checks.check_tensor_and_slabs,
     "gemm_tensor.cuh": checks.check_tensor,
     "split_k.cuh": checks.check_parts,
     "mlp.cuh": checks.check_mlp,
