@@ -179,4 +179,14 @@ def check_mlp(driver, cases=MLPS):
         near(driver, dx, d1 @ w[0].T, dtype)
 
 
+def check_simt_and_slabs(driver):
+    check_simt(driver)
+    check_mlp(driver, [case for case in MLPS if case[0] == "float32"])
+
+
+def check_tensor_and_slabs(driver):
+    check_tensor(driver)
+    check_mlp(driver, [case for case in MLPS if case[0] == "float16"])
+
+
 CHECKS = [check_simt, check_tensor, check_parts, check_mlp]

@@ -14,15 +14,15 @@ EQUIVALENT = {
     "tile.cuh": ["if (packed && row < rows && column + V <= columns)"],
     "gemm_simt.cuh": ["C scratch[SLICES > 1", "MASK = (CHUNKS < 8"],
     "swizzled.cuh": ["SHARE = CHUNKS < 8", "MASK = (CHUNKS < 8"],
-    "gemm_tensor.cuh": ["C scratch[", "if (next < end)"],
+    "gemm_tensor.cuh": ["SLICE_SCRATCH = ", "C scratch[", "if (next < end)"],
     "split_k.cuh": ["Span<V> span{row, column, n - column < V"],
     "mlp.cuh": [],
 }  # fmt: skip
 FINDS = {
     "epilogue.cuh": checks.check_simt,
     "tile.cuh": checks.check_simt,
-    "gemm_simt.cuh": checks.check_simt,
-    "swizzled.cuh": checks.check_mlp,
+    "gemm_simt.cuh": checks.check_simt_and_slabs,
+    "swizzled.cuh": checks.check_tensor_and_slabs,
     "gemm_tensor.cuh": checks.check_tensor,
     "split_k.cuh": checks.check_parts,
     "mlp.cuh": checks.check_mlp,

@@ -61,7 +61,7 @@ struct Operands {
   // Apply `Epilogue` to V columns of a row, as far as they exist.
   template <class Epilogue, class C, int V>
   FNN_DEVICE void finish(int row, int column, Values<C, V>& values, bool all_packed) const {
-    if (row >= m || column >= n) return;
+    if (row >= m) return;
     int count = n - column < V ? n - column : V;
     Epilogue::apply(values, *this, Span<V>{row, column, count, all_packed && count == V});
   }

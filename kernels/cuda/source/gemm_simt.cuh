@@ -46,7 +46,7 @@ struct Simt {
   };
   union alignas(128) Shared {
     Buffers buffers;
-    C scratch[SLICES > 1 ? (SLICES - 1) * COUNT * Tile::SLICE_THREADS : 1];
+    C scratch[SLICES > 1 ? SLICES * COUNT * Tile::SLICE_THREADS : 1];
   };
 
   // A matrix of M x N that stays in shared memory, [column][row]. Groups of rows are permuted by

@@ -45,7 +45,7 @@ struct Tensor {
   using SlabType = T;
   using Scratch = Swizzled<C, 16, WARP_N, true>;  // accumulators of a warp that change lanes
 
-  static constexpr int SLICE_SCRATCH = (SLICES - 1) * COUNT * Tile::SLICE_THREADS;
+  static constexpr int SLICE_SCRATCH = SLICES > 1 ? SLICES * COUNT * Tile::SLICE_THREADS : 0;
   static constexpr int WARP_SCRATCH = 16 * WARP_N;
   static constexpr int ALL_SCRATCH = Tile::WARPS_M * Tile::WARPS_N * WARP_SCRATCH;
   struct Ring {

@@ -45,13 +45,12 @@ FNN_DEVICE void add_slices(C* scratch, Visit visit) {
   if (SLICES == 1) return;
   int slice = threadIdx.x / THREADS;
   int place = threadIdx.x % THREADS;
-  if (slice > 0)
-    visit([&](int i, C& value) { scratch[((slice - 1) * COUNT + i) * THREADS + place] = value; });
+  visit([&](int i, C& value) { scratch[(slice * COUNT + i) * THREADS + place] = value; });
   __syncthreads();
   if (slice == 0)
     visit([&](int i, C& value) {
 #pragma unroll
-      for (int s = 0; s < SLICES - 1; s++) value += scratch[(s * COUNT + i) * THREADS + place];
+      for (int s = 1; s < SLICES; s++) value += scratch[(s * COUNT + i) * THREADS + place];
     });
 }
 
