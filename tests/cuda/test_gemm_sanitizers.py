@@ -7,6 +7,8 @@ import pytest
 from fusednn.kernels.cuda.sanitizer import sanitize
 from fusednn.kernels.cuda.variants import ADDRESS, THREAD
 
+pytestmark = pytest.mark.slow  # minutes of compilation
+
 # Mutants of these lines mean the same: they choose a slower access that is as right, a layout of
 # shared memory, a size of scratch, or copy zeros that nothing reads.
 EQUIVALENT = {

@@ -10,6 +10,8 @@ from fusednn.kernels.cuda.mlp import WIDTHS, Mlp, Part
 from fusednn.kernels.cuda.profiler import profile
 from fusednn.kernels.program import Dense, Network
 
+pytestmark = pytest.mark.slow  # minutes of compilation
+
 ENGINES = engines()
 
 

@@ -111,6 +111,10 @@ const char* short_name(const char* file) {
 
 }  // namespace
 
+// A stack and its guard are two of the mappings that a process may have (65,530 on Linux), and each
+// library has fibers of its own: more would be too many where a process loads a hundred libraries.
+constexpr size_t KEPT_FIBERS = 64;
+
 std::string run(const Launch& what) {
   launch = what;
   error.clear();
@@ -125,6 +129,8 @@ std::string run(const Launch& what) {
   }
   observe(&launch_order);
   end_launch_memory();
+  ready.clear();
+  if (threads.size() > KEPT_FIBERS) threads.resize(KEPT_FIBERS);
   return error;
 }
 
