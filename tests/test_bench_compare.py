@@ -5,6 +5,7 @@ import random
 import re
 
 import benchmark_runs as runs
+import numpy as np
 import pytest
 from bench import comparison, results
 from bench.__main__ import main
@@ -94,12 +95,11 @@ def test_noise_is_that_of_four_medians(tmp_path):
 
 def test_the_error_of_a_median_is_what_repeating_it_shows():
     """The propagated error against the spread of medians of normal timings, drawn many times."""
-    numpy = pytest.importorskip("numpy")
-    rng = numpy.random.default_rng(0)
+    rng = np.random.default_rng(0)
     timings = rng.normal(1.0, 0.03, (20_000, 25))
-    q1, q3 = numpy.quantile(timings, [0.25, 0.75], axis=1)
+    q1, q3 = np.quantile(timings, [0.25, 0.75], axis=1)
     row = results.Row("linear", "a", "", "fusednn", 1.0, q1.mean(), q3.mean(), 25)
-    shown = numpy.median(timings, axis=1).std()
+    shown = np.median(timings, axis=1).std()
     assert comparison._error(row, 0.0) == pytest.approx(shown, rel=0.1)
 
 

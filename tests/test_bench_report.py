@@ -56,7 +56,6 @@ def read(tmp_path, content):
 @pytest.fixture(scope="module")
 def full(tmp_path_factory):
     """The page of a run of true scale, and its headline."""
-    pytest.importorskip("matplotlib", reason="the report draws with matplotlib")
     folder = tmp_path_factory.mktemp("report")
     path = runs.written(folder, runs.full_run())
     assert main(["report", str(path), "--png", str(folder / "head.png")]) == 0
@@ -132,7 +131,6 @@ GAPS = {
 @pytest.mark.filterwarnings("error")
 @pytest.mark.parametrize("rows", GAPS.values(), ids=GAPS)
 def test_gaps_are_sentences(tmp_path, rows):
-    pytest.importorskip("matplotlib", reason="the report draws with matplotlib")
     run = read(tmp_path, runs.run_of(*rows, peak={}, bandwidth=None, copies={}))
     text = report.page(run)
     page = Page(text)
@@ -147,7 +145,6 @@ def test_somebody_else_s_benchmarks_are_left_out(tmp_path):
 
 
 def test_threads_are_drawn_with_the_whole_team(tmp_path):
-    pytest.importorskip("matplotlib", reason="the report draws with matplotlib")
     from bench.pictures import scaling
 
     threads, *others = scaling.sweeps(read(tmp_path, runs.full_run()))
@@ -156,7 +153,6 @@ def test_threads_are_drawn_with_the_whole_team(tmp_path):
 
 
 def test_labels_keep_apart_and_dots_do_not_overlap():
-    pytest.importorskip("matplotlib", reason="the report draws with matplotlib")
     from bench.pictures import drawing, speed
 
     places = drawing.spread([10, 11, 12, 50, 99, 100], 14, 0, 100)

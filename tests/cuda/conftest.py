@@ -1,13 +1,10 @@
 """What tests of CUDA kernels ask for: arrays of every dtype in the emulator's memory."""
 
 import shutil
-import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
-
-sys.path.append(str(Path(__file__).parent))  # what several tests share: checks, mutation
 
 
 def pytest_collection_modifyitems(items):

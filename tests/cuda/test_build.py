@@ -15,11 +15,12 @@ from fusednn.kernels.cuda.registry import ARCHITECTURES, KERNELS
 
 def needs(what):
     """Skip where one of CUDA's tools is not installed."""
+    missing = ""
     try:
         what()
-        return pytest.mark.skipif(False, reason="")
     except BuildError as error:
-        return pytest.mark.skip(reason=str(error))
+        missing = str(error)
+    return pytest.mark.skipif(bool(missing), reason=missing)
 
 
 def programs(*names):
