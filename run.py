@@ -2,7 +2,7 @@
 
 python3 run.py train [arguments of examples/classifier.py]   install fusednn, then train
 python3 run.py test [arguments of pytest]                    ruff, mypy, then pytest; with CI in
-                                                             the environment, PyTorch's opinion too
+                                                             the environment, second opinions too
 python3 run.py lint                                          ruff and mypy alone
 
 The environment is set up by the first command and again whenever pyproject.toml, the names of the

@@ -10,8 +10,9 @@ ROOT = Path(__file__).resolve().parents[1]
 
 
 def pytest_configure(config):
-    if os.environ.get("CI") and find_spec("torch") is None:
-        raise pytest.UsageError("CI compares with PyTorch: install fusednn[oracles].")
+    absent = [name for name in ("torch", "cupy") if find_spec(name) is None]
+    if os.environ.get("CI") and absent:
+        raise pytest.UsageError(f"CI asks {' and '.join(absent)}: install fusednn[oracles].")
 
 
 def pytest_addoption(parser):
