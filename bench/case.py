@@ -102,7 +102,3 @@ class Case:
     cold: bool = False
     missing: Callable[[], str] = str
     samples: int = 3
-
-    def __str__(self) -> str:
-        """The name, for pytest."""
-        return self.name

@@ -24,7 +24,7 @@ import math
 import statistics
 from dataclasses import dataclass, field
 
-from .results import BOUND, Case, Machine, Row, Run
+from .results import Case, Machine, Row, Run
 from .units import quantity, significant
 
 DEVIATIONS = 3.0
@@ -128,13 +128,11 @@ def _ours(run: Run) -> dict[tuple[str, str, str, str], tuple[Case, Row]]:
 
 
 def _measure(old_case: Case, old: Row, new_case: Case, new: Row) -> str | None:
-    """The peer that is fastest over both runs, else the bound, of those that are in both."""
+    """The peer that is fastest over both runs, of those that are in both."""
     before = {row.contestant: row.median for row in old_case.peers(old)}
     common = {r.contestant: r.median * before[r.contestant]
               for r in new_case.peers(new) if r.contestant in before}  # fmt: skip
-    if common:
-        return min(common, key=lambda name: common[name])
-    return BOUND if BOUND in old_case.rows and BOUND in new_case.rows else None
+    return min(common, key=lambda name: common[name], default=None)
 
 
 def _spread(row: Row) -> float:

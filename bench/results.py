@@ -14,8 +14,6 @@ from typing import Any
 
 OURS = ("fusednn", "fusednn-cuda")
 """Our backends. What else starts with fusednn is ours too, for comparison, and not a backend."""
-BOUND = "copy"
-"""A contestant that does less than the work: a bound, not a peer."""
 ON_GPU = ("fusednn-cuda", "cupy")
 
 
@@ -73,11 +71,6 @@ class Row:
         return self.contestant.startswith("fusednn")
 
     @property
-    def peer(self) -> bool:
-        """Whether it is somebody else's answer to the whole case."""
-        return not self.ours and self.contestant != BOUND
-
-    @property
     def on_gpu(self) -> bool:
         """Whether it ran on a GPU: contestants compare with those of the same device."""
         return self.contestant in ON_GPU
@@ -95,7 +88,7 @@ class Case:
 
     def peers(self, ours: Row) -> list[Row]:
         """Peers on the device of `ours`, the fastest first."""
-        found = [r for r in self.rows.values() if r.peer and r.on_gpu == ours.on_gpu]
+        found = [r for r in self.rows.values() if not r.ours and r.on_gpu == ours.on_gpu]
         return sorted(found, key=lambda row: row.median)
 
 

@@ -28,7 +28,6 @@ CONTESTANTS = {
     "sklearn": ("#6647b5", "#ab97f5"),
     "onnxruntime": ("#127785", "#56c4d2"),
     "cupy": ("#4f7a0d", "#a2cf5a"),
-    "copy": ("#8b929c", "#7c8591"),
 }
 OTHERS = (("#9a031e", "#ff7088"), ("#386641", "#8fc79b"), ("#5f0f40", "#d690bd"))
 """For contestants that nobody has given a colour, in turn."""

@@ -50,35 +50,29 @@ prefetch = emitted(types.void, (types.int64,), _prefetch)
 """Ask for the cache line at an address."""
 
 
-@intrinsic
-def call(typingctx, function, *arguments):
-    """Call the kernel at address `function` with integers."""
-    count = len(arguments)
-    signature = types.void(types.int64, types.StarArgTuple((types.int64,) * count))
+def _calling(result, llvm_result) -> Any:
+    """A Numba function that calls what lies at an address, with any number of integers."""
 
-    def generate(context, builder, sig, args):
-        kind = ir.FunctionType(VOID, [I64] * count)
-        values = [builder.extract_value(args[1], i) for i in range(count)]
-        builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
-        return context.get_dummy_value()
+    @intrinsic
+    def function(typingctx, at, *arguments):
+        count = len(arguments)
+        signature = result(types.int64, types.StarArgTuple((types.int64,) * count))
 
-    return signature, generate
+        def generate(context, builder, sig, args):
+            kind = ir.FunctionType(llvm_result, [I64] * count)
+            values = [builder.extract_value(args[1], i) for i in range(count)]
+            answer = builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
+            return context.get_dummy_value() if result is types.void else answer
 
+        return signature, generate
 
-@intrinsic
-def _ask(typingctx, function, *arguments):
-    count = len(arguments)
-    signature = types.int64(types.int64, types.StarArgTuple((types.int64,) * count))
-
-    def generate(context, builder, sig, args):
-        kind = ir.FunctionType(I64, [I64] * count)
-        values = [builder.extract_value(args[1], i) for i in range(count)]
-        return builder.call(builder.inttoptr(args[0], kind.as_pointer()), values)
-
-    return signature, generate
+    return function
 
 
-ask: Any = _ask
+call = _calling(types.void, VOID)
+"""Call the kernel at an address with integers."""
+
+ask = _calling(types.int64, I64)
 """Call the C function at an address with integers; its integer or pointer."""
 
 half_word = emitted(
