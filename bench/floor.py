@@ -52,14 +52,14 @@ class Work:
     kept_traffic: float = 0.0
     kept: float = 0.0
 
-    def moving(self, machine: Machine) -> float:
-        """Seconds that its bytes take to move."""
-        seconds = self.bytes / machine.bandwidth(self.bytes)
-        return seconds + self.kept_traffic / machine.bandwidth(self.kept)
+    def moving(self, machine: Machine, cold: bool = False) -> float:
+        """Seconds that its bytes take to move; `cold`: none of them is in a cache."""
+        rate = machine.beyond if cold else machine.bandwidth(self.bytes)
+        return self.bytes / rate + self.kept_traffic / machine.bandwidth(self.kept)
 
-    def limit(self, machine: Machine, dtype: str) -> float:
+    def limit(self, machine: Machine, dtype: str, cold: bool = False) -> float:
         """Seconds that the workload takes at least."""
-        return max(self.flops / machine.peak[dtype], self.moving(machine))
+        return max(self.flops / machine.peak[dtype], self.moving(machine, cold))
 
     @property
     def traffic(self) -> float:

@@ -78,7 +78,7 @@ def suite(family: str, cases: Sequence[Case]) -> Callable:
 
 def _description(family: str, case: Case, contestant: str, result: Result) -> dict:
     here, seconds, work = machine.measured(), result.median, case.work
-    floor = work.limit(here, case.dtype) or None
+    floor = work.limit(here, case.dtype, case.cold) or None
     return {
         "family": family,
         "case": case.name,
@@ -94,7 +94,7 @@ def _description(family: str, case: Case, contestant: str, result: Result) -> di
         "gflops": work.flops / seconds / 1e9,
         "gbytes": work.traffic / seconds / 1e9,
         "share_of_peak": work.flops / seconds / here.peak[case.dtype],
-        "share_of_bandwidth": work.moving(here) / seconds,
+        "share_of_bandwidth": work.moving(here, case.cold) / seconds,
         "share_of_floor": floor / seconds if floor else None,
         "residual": result.residual,
         "tolerance": case.tolerance,

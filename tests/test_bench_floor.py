@@ -21,6 +21,8 @@ def test_a_matrix_times_a_vector_is_bound_by_memory():
 
 def test_what_fits_a_cache_moves_at_its_rate():
     assert floor.elementwise(1000, 1, 2, 4).limit(MACHINE, "float32") == pytest.approx(8000 / 100e9)
+    cold = floor.elementwise(1000, 1, 2, 4).limit(MACHINE, "float32", cold=True)
+    assert cold == pytest.approx(8000 / 10e9)
     large = floor.elementwise(1 << 20, 1, 2, 4)
     assert large.limit(MACHINE, "float32") == pytest.approx(8 * (1 << 20) / 10e9)
 

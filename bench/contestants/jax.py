@@ -1,6 +1,7 @@
 """JAX on the CPU, everything under jit; a training epoch is one scan over its batches."""
 
 import os
+from functools import cache
 
 import numpy as np
 
@@ -82,9 +83,13 @@ def matmul(a, b, out):
     # A transposed array is handed over as it lies in memory, and transposed inside.
     flips = [x.flags.f_contiguous and not x.flags.c_contiguous for x in (a, b)]
     plain = [x.T if flip else x for x, flip in zip((a, b), flips, strict=True)]
-    return _ready(
-        lambda a, b: (a.T if flips[0] else a) @ (b.T if flips[1] else b), *plain
-    )
+    return _ready(_product(*flips), *plain)
+
+
+@cache
+def _product(flips_a, flips_b):
+    """One function for all operands of a kind: JAX compiles it once."""
+    return lambda a, b: (a.T if flips_a else a) @ (b.T if flips_b else b)
 
 
 def _activation(name):
