@@ -26,6 +26,7 @@ PACKAGES = (
     "fusednn", "numpy", "numba", "torch", "jax", "jaxlib", "tensorflow", "tensorflow-cpu", "keras",
     "scikit-learn", "onnxruntime", "cupy-cuda12x", "cupy-cuda13x",
 )  # fmt: skip
+BURST = 200_000
 WORKING_SETS = tuple(1 << bits for bits in (18, 20, 22, 24, 26, 29))
 
 
@@ -37,28 +38,52 @@ class Machine:
     ----------
     peak : dict
         Floating-point operations a second in multiply-adds, by dtype.
-    copies : dict
-        Bytes a second that a copy reads and writes, by the bytes of both its arrays.
+    copies, updates : dict
+        Bytes a second that a copy, or a change in place, reads and writes, by the bytes of its
+        arrays.
     """
 
     peak: dict[str, float]
     copies: dict[int, float]
+    updates: dict[int, float]
 
     def bandwidth(self, working_set: float) -> float:
-        """Bytes a second of a copy whose arrays take so many bytes."""
-        return next((r for size, r in self.copies.items() if size >= working_set), self.beyond)
+        """Bytes a second of the faster of the two on arrays of so many bytes, or of more."""
+        sizes = [size for size in self.copies if size >= working_set] or [max(self.copies)]
+        return max(rates[size] for rates in (self.copies, self.updates) for size in sizes)
 
     @property
     def beyond(self) -> float:
-        """Bytes a second of a copy beyond all caches."""
-        return self.copies[max(self.copies)]
+        """The same beyond all caches."""
+        return self.bandwidth(max(self.copies))
 
 
 @cache
 def measured() -> Machine:
-    """Measure this machine; about two seconds, once a process."""
+    """Measure this machine; about four seconds, once a process."""
     peak = {dtype: _multiply_adds(dtype) for dtype in ("float32", "float64")}
-    return Machine(peak, {size: _copy(size) for size in WORKING_SETS})
+    copies = {size: _copy(size) for size in WORKING_SETS}
+    return Machine(peak, copies, {size: _update(size) for size in WORKING_SETS})
+
+
+@cache
+def _burst() -> tuple[Callable[[], float], float]:
+    """About a millisecond of multiply-adds: seconds they take, and least seconds of a hundred."""
+    loop = _multiplier("float32")
+
+    def seconds() -> float:
+        return _together(lambda thread: loop(BURST), tries=1)
+
+    return seconds, min(seconds() for _ in range(100))
+
+
+def whole() -> bool:
+    """Whether the machine gives all threads what it can at most, just now.
+
+    Virtual cores share their host's: every now and then two are one for some tenths of a second.
+    """
+    seconds, least = _burst()
+    return seconds() < 1.4 * least
 
 
 def description(size: str) -> dict:
@@ -71,6 +96,7 @@ def description(size: str) -> dict:
         "peak": machine.peak,
         "bandwidth": machine.beyond,
         "copies": {str(size): rate for size, rate in machine.copies.items()},
+        "updates": {str(size): rate for size, rate in machine.updates.items()},
         "thread_layer": "fusednn's own team of threads",
         "versions": {"python": platform.python_version()} | _versions(),
         "gpu": None,
@@ -104,10 +130,10 @@ def _isa():
     return isa.host()
 
 
-def _together(work: Callable[[int], None]) -> float:
+def _together(work: Callable[[int], None], tries: int = 7) -> float:
     """Least seconds, of several tries, in which all threads have done ``work(thread)``."""
     best = float("inf")
-    for _ in range(7):
+    for _ in range(tries):
         team = [threading.Thread(target=work, args=(i,)) for i in range(THREADS)]
         start = time.perf_counter()
         for thread in team:
@@ -118,14 +144,22 @@ def _together(work: Callable[[int], None]) -> float:
     return best
 
 
+def _accumulators() -> int:
+    return _isa().registers - 4  # more than a core has under way, fewer than it can name
+
+
+@cache
+def _multiplier(dtype: str) -> Callable[[int], None]:
+    """So many rounds of multiply-adds of every accumulator."""
+    library, function = _compiled(_loop(dtype, _isa().lanes(dtype), _accumulators()))
+    function.library = library
+    return function
+
+
 def _multiply_adds(dtype: str) -> float:
-    lanes = _isa().lanes(dtype)
-    accumulators = _isa().registers - 4  # more than a core has under way, fewer than it can name
-    library, function = _compiled(_loop(dtype, lanes, accumulators))
-    count = 10_000_000
-    seconds = _together(lambda thread: function(count))
-    del library
-    return 2.0 * THREADS * count * lanes * accumulators / seconds
+    loop, count = _multiplier(dtype), 10_000_000
+    seconds = _together(lambda thread: loop(count))
+    return 2.0 * THREADS * count * _isa().lanes(dtype) * _accumulators() / seconds
 
 
 def _loop(dtype: str, lanes: int, accumulators: int) -> str:
@@ -183,11 +217,21 @@ def _copy(working_set: int) -> float:
     """Bytes read and written a second by copies of half of `working_set` to its other half."""
     part = working_set // 2 // THREADS // 8
     arrays = [(np.ones(part), np.zeros(part)) for _ in range(THREADS)]
+    return _moved(working_set, lambda thread: np.copyto(*arrays[thread]))
+
+
+def _update(working_set: int) -> float:
+    """Bytes read and written a second by changing `working_set` bytes in place."""
+    arrays = [np.ones(working_set // THREADS // 8) for _ in range(THREADS)]
+    return 2.0 * _moved(working_set, lambda thread: np.negative(arrays[thread], arrays[thread]))
+
+
+def _moved(working_set: int, work: Callable[[int], object]) -> float:
+    """Bytes a second of `work`, which goes through all of `working_set` once."""
     repeats = max(1, (1 << 30) // working_set)
 
-    def work(thread: int) -> None:
-        source, target = arrays[thread]
+    def repeat(thread: int) -> None:
         for _ in range(repeats):
-            np.copyto(target, source)
+            work(thread)
 
-    return 2.0 * 8 * part * THREADS * repeats / _together(work)
+    return working_set * repeats / _together(repeat)

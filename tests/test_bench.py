@@ -9,7 +9,10 @@ from importlib.metadata import entry_points
 from pathlib import Path
 from textwrap import dedent
 
+import benchmark_runs  # noqa: F401  makes `bench` importable
 import pytest
+from bench import arena, machine
+from bench.arena import Arena
 
 from fusednn import devices
 
@@ -182,3 +185,22 @@ def test_a_contestant_against_itself_is_even_and_half_as_fast_is_seen(tmp_path):
         if abs(found[-1][0] - 1) <= 0.05 and abs(found[-1][1] - 2) <= 0.2:
             return
     pytest.fail(f"ratios of twins and of twice the work: {found}")
+
+
+def test_a_turn_without_all_of_the_machine_is_taken_again(monkeypatch):
+    turns = Arena(rounds=1)
+    asked = []
+
+    class Stub:
+        def ask(self, do):
+            asked.append(do)
+            return {"times": [float(len(asked))]}
+
+    monkeypatch.setattr(turns, "_process", lambda name, case: Stub())
+    monkeypatch.setattr("time.sleep", lambda seconds: None)
+    given = iter([False, True, False, True, True])  # waits, a turn, and again
+    monkeypatch.setattr(machine, "whole", lambda: next(given))
+    assert turns._turn("numpy", CASE) == {"times": [2.0]}
+    assert next(given, "all asked for") == "all asked for"
+    monkeypatch.setattr(machine, "whole", lambda: False)
+    assert turns._turn("numpy", CASE) == {"times": [2.0 + arena.TURNS]}

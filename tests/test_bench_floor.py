@@ -5,7 +5,11 @@ import pytest
 from bench import floor
 from bench.machine import Machine, measured
 
-MACHINE = Machine({"float32": 1e11, "float64": 5e10}, {1 << 20: 100e9, 1 << 30: 10e9})
+MACHINE = Machine(
+    {"float32": 1e11, "float64": 5e10},
+    copies={1 << 10: 1e9, 1 << 20: 100e9, 1 << 30: 9e9},
+    updates={1 << 10: 2e9, 1 << 20: 90e9, 1 << 30: 10e9},
+)
 
 
 def test_a_large_product_is_bound_by_arithmetic():
@@ -43,6 +47,11 @@ def test_a_prediction_reads_rows_and_weights_once():
     work = floor.prediction((8, 32, 1), 10, 4)
     assert work.flops == 10 * (2 * 8 * 32 + 2 * 32 + 2 * 32 + 2)
     assert work.bytes == 4 * (10 * 9 + 8 * 32 + 32 + 32 + 1)
+
+
+def test_the_rate_is_the_faster_kind_of_traffic_and_less_data_is_not_slower():
+    assert MACHINE.bandwidth(100) == MACHINE.bandwidth(1 << 20) == 100e9
+    assert MACHINE.beyond == MACHINE.bandwidth(1 << 40) == 10e9
 
 
 def test_the_machine_is_measured_within_reason():

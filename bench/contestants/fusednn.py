@@ -34,8 +34,8 @@ def matmul(a, b, out):
     return lambda: fnn.matmul(a, b, out=out)
 
 
-def _function(name):
-    """An activation's function and its options."""
+def function_of(name):
+    """An activation's entry, its function and the options of that."""
     import fusednn as fnn
     from fusednn.kernels.formulas import ACTIVATIONS
 
@@ -44,14 +44,14 @@ def _function(name):
 
 
 def activation(x, name):
-    _, function, options = _function(name)
+    _, function, options = function_of(name)
     return lambda: function(x, **options)
 
 
 def activation_gradient(dy, x, y, name):
     import fusednn as fnn
 
-    entry, _, options = _function(name)
+    entry, _, options = function_of(name)
     function = getattr(fnn, f"{entry.function}_backward")
     options |= {entry.saves: {"x": x, "y": y}[entry.saves]}
     return lambda: function(dy, **options)

@@ -1,5 +1,7 @@
 """This package's single functions in a row: what fusing them gains."""
 
+from bench.contestants.fusednn import function_of
+
 NAME = "fusednn, unfused"
 PACKAGE = "fusednn"
 
@@ -7,8 +9,8 @@ PACKAGE = "fusednn"
 def linear(x, w, b, name):
     import fusednn as fnn
 
-    function = getattr(fnn, name)
-    return lambda: function(fnn.matmul(x, w) + b)
+    _, function, options = function_of(name)
+    return lambda: function(fnn.matmul(x, w) + b, **options)
 
 
 def linear_gradients(dy, x, w):
