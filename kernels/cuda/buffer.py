@@ -32,6 +32,7 @@ class Buffer:
         self.array, self.memory = array, memory
 
     shape = property(lambda self: self.array.shape)
+    flags = property(lambda self: self.array.flags)
     dtype = property(lambda self: self.array.dtype)
     nbytes = property(lambda self: self.array.nbytes)
     size = property(lambda self: self.array.size)
@@ -64,9 +65,47 @@ class Buffer:
         """The same elements in another shape."""
         return Buffer(self.array.reshape(*shape), self.memory)
 
+    def transpose(self, *axes: Any) -> Buffer:
+        """The same elements with the axes in another order, by default the reverse."""
+        return Buffer(self.array.transpose(*axes), self.memory)
+
     def view(self, dtype: Any) -> Buffer:
         """The same bytes as another type."""
         return Buffer(self.array.view(dtype), self.memory)
+
+    def __dlpack_device__(self) -> tuple[int, int]:
+        """DLPack's number of a GPU: kernels for GPUs read it, and nothing else should."""
+        return 2, 0
+
+
+class HostArrays:
+    """What drivers do with buffers that lie in the host's memory."""
+
+    def empty(self, shape: Any, dtype: Any) -> Buffer:
+        """A buffer."""
+        raise NotImplementedError
+
+    def adopt(self, name: str, array: Any) -> Buffer:
+        """`array`, if it is a buffer."""
+        if not isinstance(array, Buffer):
+            raise TypeError(
+                f"[{name}] is a {type(array).__name__} among arrays on the GPU; move it there."
+            )
+        return array
+
+    def copy(self, buffer: Buffer, shape: Any, dtype: Any = None) -> Buffer:
+        """A new buffer in C order: `buffer` repeated to `shape`, converted to `dtype`."""
+        made = self.empty(tuple(shape), buffer.dtype if dtype is None else dtype)
+        made.array[...] = buffer.array
+        return made
+
+    def assign(self, target: Buffer, source: Buffer) -> None:
+        """Copy `source` to `target`, which has its shape and dtype."""
+        target.array[...] = source.array
+
+    def span(self, buffer: Buffer) -> tuple[int, int]:
+        """Address of the first byte and of the byte after the last."""
+        return np.lib.array_utils.byte_bounds(buffer.array)
 
 
 class Memory:

@@ -11,11 +11,13 @@ from typing import Any
 
 import numpy as np
 
-from ..formulas import ACTIVATIONS
+from ..formulas import ACTIVATIONS, UPDATES
+from ..program import Dense, Network
 from . import functors
 from .driver import Driver
 from .gemm import Matrix, gemm
 from .kernel import Launch
+from .mlp import Mlp, Part
 from .pointwise import pointwise
 from .row_wise import cross_entropy, softmax
 from .sums import PARTIALS, total
@@ -75,6 +77,9 @@ def cases(driver: Driver, size: int = 4096) -> Iterator[Case]:
     rows = random.standard_normal((size, 1000), np.float32)
     yield _softmax(driver, rows)
     yield _cross_entropy(driver, rows, random.integers(0, 1000, size))
+    yield _adam(driver, *(random.standard_normal((4, size * size // 4), np.float32)))
+    for width in (32, 128):
+        yield _mlp(driver, random, 4 * size, width)
 
 
 def _held(driver: Driver, array: np.ndarray) -> Any:
@@ -152,4 +157,38 @@ def _cross_entropy(driver: Driver, z: np.ndarray, labels: np.ndarray) -> Case:
     return Case(
         f"cross-entropy and gradient float32 {z.shape[0]} x {z.shape[1]}", [launch], (held, label),
         out, expected, 1e-6, 3 * z.nbytes + labels.nbytes,
+    )  # fmt: skip
+
+
+def _adam(driver: Driver, g: np.ndarray, w: np.ndarray, m: np.ndarray, v: np.ndarray) -> Case:
+    """An update that leaves what it reads as it is, so that it can be repeated."""
+    v = v * v
+    numbers = (0.9, 0.1, 0.999, 0.001, 1e-3, 1.0, 0.0, 1e-7, 0.0, 1.0)
+    held = tuple(_held(driver, a) for a in (g, w, m, v))
+    out = [driver.empty(w.shape, w.dtype) for _ in range(3)]
+    exact = UPDATES["adam"].update(*(a.astype(np.float64) for a in (g, w, m, v)), *numbers)[0]
+    return Case(
+        f"adam float32 {w.size}", [pointwise(functors.functional_rule("adam"), held, out, numbers)],
+        held, out[0], exact, 1e-6, 7 * w.nbytes,
+    )  # fmt: skip
+
+
+def _mlp(driver: Driver, random: np.random.Generator, batch: int, width: int) -> Case:
+    """A prediction of 64-width-width-10 in one launch."""
+    widths = (64, width, width, 10)
+    layers = (*[Dense(n, True, "relu") for n in widths[1:-1]], Dense(10, True, "linear"))
+    x = random.standard_normal((batch, 64), np.float32)
+    y, held, parts = x.astype(np.float64), _held(driver, x), []
+    for inputs, units, layer in zip(widths[:-1], widths[1:], layers, strict=True):
+        w = random.standard_normal((inputs, units), np.float32) / np.float32(inputs) ** 0.5
+        b = random.standard_normal(units, np.float32)
+        parts.append(Part(_held(driver, w), _held(driver, b)))
+        y = y @ w.astype(np.float64) + b
+        y = np.maximum(y, 0) if layer.activation == "relu" else y
+    out = driver.empty(y.shape, x.dtype)
+    launch = Mlp(Network(64, layers), "float32", driver.gpu).forward(batch, held, out, *parts)
+    work = sum(k * n for k, n in zip(widths[:-1], widths[1:], strict=True))
+    return Case(
+        f"mlp float32 {batch} x {'-'.join(map(str, widths))}", [launch], (held,), out, y, 1e-5,
+        x.nbytes + out.nbytes + 4 * work, 2 * batch * work,
     )  # fmt: skip

@@ -9,15 +9,16 @@ from typing import Any
 
 import numpy as np
 
-from .buffer import Buffer
+from .buffer import Buffer, HostArrays
 from .build import BuildError
+from .engine import Gpu
 from .kernel import Kernel, Launch, Module
 
 MOST_SHARED = 64 << 10
 """Bytes of shared memory that a block has on every GPU since sm_75."""
 
 
-class Counting:
+class Counting(HostArrays):
     """Counts what another driver would run.
 
     Parameters
@@ -34,6 +35,8 @@ class Counting:
     allocated : int
         Bytes of all buffers that were made.
     """
+
+    gpu = Gpu()
 
     def __init__(self, architecture: int | None = None, most_shared: int = MOST_SHARED):
         self.architecture, self.most_shared = architecture, most_shared

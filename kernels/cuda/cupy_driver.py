@@ -98,6 +98,26 @@ class CupyDriver:
         with self.device:
             return adopt(self.cupy, name, array, self.device.id)
 
+    def copy(self, buffer: Any, shape: Sequence[int], dtype: Any = None) -> Any:
+        """A new array in C order: `buffer` repeated to `shape`, converted to `dtype`."""
+        with self.device, self._explained("a copy failed"):
+            repeated = self.cupy.broadcast_to(buffer, tuple(shape))
+            return repeated.astype(buffer.dtype if dtype is None else np.dtype(dtype), order="C")
+
+    def assign(self, target: Any, source: Any) -> None:
+        """Copy `source` to `target`, which has its shape and dtype."""
+        with self.device, self._explained("a copy failed"):
+            target[...] = source
+
+    def span(self, buffer: Any) -> tuple[int, int]:
+        """Address of the first byte of an array or a view of it, and of the byte after the last."""
+        reach = [
+            (length - 1) * stride
+            for length, stride in zip(buffer.shape, buffer.strides, strict=True)
+        ]
+        start, size = buffer.data.ptr, buffer.dtype.itemsize if buffer.nbytes else 0
+        return start + sum(min(0, r) for r in reach), start + sum(max(0, r) for r in reach) + size
+
     def load(self, kernels: Sequence[Kernel]) -> None:
         """Compile the kernels that are not loaded yet, or find them compiled.
 

@@ -37,6 +37,20 @@ class Buffer(Protocol):
         """The part that `index` selects by slices."""
         ...
 
+    @property
+    def strides(self) -> tuple[int, ...]:
+        """Bytes from one element to the next, axis by axis."""
+        ...
+
+    @property
+    def flags(self) -> Any:
+        """Among them `c_contiguous`."""
+        ...
+
+    def transpose(self, *axes: Any) -> Any:
+        """The same elements with the axes in another order, by default the reverse."""
+        ...
+
     def reshape(self, *shape: Any) -> Any:
         """The same elements in another shape."""
         ...
@@ -77,6 +91,25 @@ class Driver(Protocol):
 
     def download(self, buffer: Any) -> np.ndarray:
         """A copy of the buffer's content."""
+        ...
+
+    def adopt(self, name: str, array: Any) -> Any:
+        """An array on this device as a buffer, without a copy; TypeError or ValueError for others.
+
+        Of a buffer of the driver's own it is that very one.
+        """
+        ...
+
+    def copy(self, buffer: Any, shape: Sequence[int], dtype: Any = None) -> Any:
+        """A new buffer in C order: `buffer` repeated to `shape`, converted to `dtype`."""
+        ...
+
+    def assign(self, target: Any, source: Any) -> None:
+        """Copy `source` to `target`, which has its shape and dtype."""
+        ...
+
+    def span(self, buffer: Any) -> tuple[int, int]:
+        """Address of the first byte of a buffer or a view of it, and of the byte after the last."""
         ...
 
     def load(self, kernels: Sequence[Kernel]) -> None:

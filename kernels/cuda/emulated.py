@@ -38,7 +38,7 @@ from typing import Any
 
 import numpy as np
 
-from .buffer import Buffer, FencedMemory, Memory
+from .buffer import Buffer, FencedMemory, HostArrays, Memory
 from .build import SOURCE, emulator_library
 from .engine import Gpu
 from .kernel import Kernel, Launch, Module
@@ -48,7 +48,7 @@ from .variants import PLAIN, Variant
 __all__ = ["Buffer", "EmulationError", "Emulated", "Recorded"]
 
 
-class Emulated:
+class Emulated(HostArrays):
     """Runs launches on the emulator.
 
     Parameters

@@ -57,6 +57,8 @@ class Tile:
         Blocks that fit on a multiprocessor of every GPU.
     efficiency : float
         Share of the peak that one block a multiprocessor is taken to reach: a guess.
+    since : int
+        First architecture that has the registers for it.
     """
 
     text: str
@@ -67,6 +69,7 @@ class Tile:
     blocks: int
     occupancy: int
     efficiency: float
+    since: int = 75
 
     @property
     def registers(self) -> int:
@@ -91,13 +94,13 @@ def simt(
 
 def tensor(
     m: int, n: int, k: int, warps: tuple[int, int], *, stages: int, slices: int = 1,
-    blocks: int = 1, occupancy: int = 1, efficiency: float = 1.0,
+    blocks: int = 1, occupancy: int = 1, efficiency: float = 1.0, since: int = 75,
 ) -> Tile:  # fmt: skip
     """A `TensorTile`: so many warps along rows and columns, `stages` tiles in shared memory."""
     numbers = (m, n, k, *warps, stages, slices, blocks)
     text = f"fnn::TensorTile<{', '.join(map(str, numbers))}>"
     threads = 32 * warps[0] * warps[1] * slices
-    return Tile(text, m, n, k, threads, blocks, occupancy, efficiency)
+    return Tile(text, m, n, k, threads, blocks, occupancy, efficiency, since)
 
 
 @dataclass(frozen=True)
@@ -142,7 +145,7 @@ class Engine:
             f"fnn::{template}<{arguments}>", parameters, self.tile.threads, header,
             registers=self.tile.registers, occupancy=self.tile.occupancy, expects=self.expects,
             functors=tuple(dict.fromkeys(text for e in epilogues for text in e.functors)),
-            architecture=80 if self.tensor and self.dtype != "float16" else 75,
+            architecture=80 if self.tensor and self.dtype != "float16" else self.tile.since,
         )  # fmt: skip
 
 
@@ -159,12 +162,15 @@ SIMT_TILES = {
     "bfloat16": (simt(64, 64, 16, (8, 4), blocks=2, efficiency=0.6),),
 }
 _TENSOR_TILES_16_BIT = (
-    tensor(128, 128, 32, (2, 4), stages=3, blocks=2, efficiency=0.7),
+    tensor(128, 128, 32, (2, 4), stages=3, blocks=2, efficiency=0.7, since=80),
     tensor(64, 64, 32, (2, 2), stages=4, blocks=2, efficiency=0.4),
     tensor(32, 32, 64, (1, 1), stages=3, slices=4, efficiency=0.2),
 )
 TENSOR_TILES = {
-    "float16": _TENSOR_TILES_16_BIT,
+    # before sm_80 what is copied to shared memory passes through registers
+    "float16": (
+        *_TENSOR_TILES_16_BIT, tensor(128, 128, 32, (2, 4), stages=3, blocks=1, efficiency=0.7)
+    ),
     "bfloat16": _TENSOR_TILES_16_BIT,
     "float32": (
         tensor(128, 128, 16, (2, 4), stages=3, blocks=1, efficiency=0.7),
@@ -196,8 +202,9 @@ def uses_tensor_cores(dtype: str, gpu: Gpu) -> bool:
 
 
 def tiles(dtype: str, gpu: Gpu) -> tuple[Tile, ...]:
-    """The tiles for products of `dtype`, largest first."""
-    return (TENSOR_TILES if uses_tensor_cores(dtype, gpu) else SIMT_TILES)[dtype]
+    """The tiles for products of `dtype`; of equally good ones the first is preferred."""
+    table = (TENSOR_TILES if uses_tensor_cores(dtype, gpu) else SIMT_TILES)[dtype]
+    return tuple(tile for tile in table if tile.since <= gpu.capability)
 
 
 LAUNCH = 400_000

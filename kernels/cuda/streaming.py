@@ -5,6 +5,8 @@
 `row_wise`      softmax, its gradient, cross-entropy
 `sums`          sums, means, norms, clipping, column sums
 `minibatch`     gathers, dropout, optimizers
+`labels`        weights and rows of labels, argmax
+`norm`          layer normalization
 `functors`      the registries' formulas, as these templates take them
 =============== ============================================================================
 
@@ -14,7 +16,7 @@ and in the last part of a row, neighbouring threads take neighbouring elements o
 
 from __future__ import annotations
 
-from . import minibatch, pointwise, row_wise, sums
+from . import labels, minibatch, norm, pointwise, row_wise, sums
 from .kernel import Kernel
 
 
@@ -22,5 +24,5 @@ def rows() -> list[Kernel]:
     """The registry's rows."""
     return [
         *pointwise.rows(), *row_wise.rows(), *sums.rows(),
-        *minibatch.rows(),
+        *minibatch.rows(), *labels.rows(), *norm.rows(),
     ]  # fmt: skip

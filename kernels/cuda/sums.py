@@ -23,8 +23,10 @@ VECTORS = 4
 """That a thread should add up before another block is worth it."""
 
 
-def total(x: Any, partial: Any, out: Any, *, mean: bool = False) -> list[Launch]:
-    """The two launches of ``out[0] = x.sum()`` or, with `mean`, of the mean.
+def total(
+    x: Any, partial: Any, out: Any, *, mean: bool = False, scale: float = 1.0
+) -> list[Launch]:
+    """The two launches of ``out[0] = scale * x.sum()`` or, with `mean`, of the mean.
 
     Parameters
     ----------
@@ -38,7 +40,7 @@ def total(x: Any, partial: Any, out: Any, *, mean: bool = False) -> list[Launch]
         blocks, n=n, fixed=None, partial=partial, a0=x
     )
     second = sum_finish_kernel(dtype(out)).launch(
-        1, count=blocks, partial=partial, scale=1.0 / n if mean and n else 1.0, out=out
+        1, count=blocks, partial=partial, scale=scale / n if mean and n else scale, out=out
     )
     return [first, second]
 
@@ -47,12 +49,13 @@ def global_norm(
     x: Any, partial: Any, *, norm: Any = None, factor: Any = None, most: float = inf,
     stride: int = 0, clock: Any = None,
 ) -> list[Launch]:  # fmt: skip
-    """The two launches of x's Euclidean length, added up in float64.
+    """The launches of the Euclidean length of x, added up in float64: one an array, and one more.
 
     Parameters
     ----------
-    x : buffer
+    x : buffer, or sequence of buffers
     partial : buffer of float64
+        With room for `PARTIALS` numbers of each array.
     norm : buffer, optional
         Gets the length.
     factor : buffer of norm's dtype, optional
@@ -60,13 +63,17 @@ def global_norm(
         clipped `optimizer.Rule` reads it from the table of scalars.
     most : float
     """
-    blocks = _blocks(x)
+    arrays = x if isinstance(x, list | tuple) else [x]
+    launches, count = [], 0
+    for array in arrays:
+        launches.append(_squares(array, partial[count:] if count else partial))
+        count += _blocks(array)
     out = norm if norm is not None else factor
     finish = norm_finish_kernel(dtype(out)).launch(
-        1, count=blocks, partial=partial, most=most, norm=norm, factor=factor, stride=stride,
+        1, count=count, partial=partial, most=most, norm=norm, factor=factor, stride=stride,
         clock=clock,
     )  # fmt: skip
-    return [_squares(x, partial), finish]
+    return [*launches, finish]
 
 
 def clip_by_norm(x: Any, most: float, partial: Any, *, norm: Any = None) -> list[Launch]:

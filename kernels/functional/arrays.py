@@ -9,6 +9,23 @@ import numpy as np
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
 
+def gpu_of(*arrays) -> Any:
+    """What runs functions on a GPU, where one of the arrays lies there; else None."""
+    for a in arrays:
+        if a is not None and type(a) is not np.ndarray and _lies_on_gpu(a):
+            from .gpu.arrays import here
+
+            return here()
+    return None
+
+
+def _lies_on_gpu(a) -> bool:
+    if hasattr(a, "__cuda_array_interface__"):
+        return True
+    device = getattr(a, "__dlpack_device__", None)
+    return device is not None and int(device()[0]) in (2, 13)  # DLPack's CUDA, and managed memory
+
+
 def floats(who: str, **arrays) -> list[np.ndarray]:
     """The arrays as NumPy arrays of one float dtype, which NumPy's rules choose.
 
@@ -98,6 +115,9 @@ def into(who: str, answer: np.ndarray, out) -> np.ndarray:
     """The answer, in `out` if that is given."""
     if out is None:
         return answer
+    on = gpu_of(answer)
+    if on:
+        return on.answer(who, answer, out)
     target = result(who, answer, out)
     target[...] = answer
     return target

@@ -9,6 +9,7 @@ import numpy as np
 
 from ..cpu.direct import elementwise
 from ..cpu.pointwise import Pointwise
+from .arrays import gpu_of
 
 
 def global_norm(arrays) -> float:
@@ -23,6 +24,11 @@ def global_norm(arrays) -> float:
     float
     """
     arrays = _entries(arrays)
+    on = gpu_of(*arrays)
+    if on:
+        from .gpu.clipping import global_norm as norm_on_gpu
+
+        return norm_on_gpu(on, "global_norm", arrays)
     return sqrt(sum(_square_sum(array) for array in arrays))
 
 
@@ -72,6 +78,11 @@ def clip_by_norm(arrays, max_norm: float) -> float:
     arrays = _entries(arrays)
     if not max_norm >= 0:
         raise ValueError(f"[clip_by_norm] max_norm is {max_norm}; it must be at least 0.")
+    on = gpu_of(*arrays)
+    if on:
+        from .gpu.clipping import clip_by_norm as clip_on_gpu
+
+        return clip_on_gpu(on, "clip_by_norm", arrays, max_norm)
     for array in arrays:
         if not isinstance(array, np.ndarray) or array.dtype.kind != "f":
             kind = getattr(array, "dtype", type(array).__name__)

@@ -7,8 +7,8 @@ import numpy as np
 from ..cpu import catalog, team
 from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, run_op
 from ..cpu.rows import entropy_door
-from .arrays import contiguous, floats, into
-from .reduction import check_reduction, finish, rows_of, share_of, weights
+from .arrays import contiguous, floats, gpu_of, into
+from .reduction import check_reduction, finish, rows_of, share_of, times, weights
 
 
 class CrossEntropy:
@@ -39,7 +39,8 @@ class CrossEntropy:
             )
             if not value:
                 return slopes
-            total = float(losses.sum(dtype=np.float64))
+            on = gpu_of(losses)
+            total = on.sum(losses) if on else float(losses.sum(dtype=np.float64))
             return (total, slopes) if gradient else total
 
         return entropy_door(cross_entropy, value=value, gradient=gradient)
@@ -48,7 +49,7 @@ class CrossEntropy:
         """The loss under the reduction."""
         if sample_weight is None and not options and reduction != "none":
             share = share_of(who, rows_of(pred), reduction, scale)
-            return np.float64(self._sum(pred, target, 1.0) * share)
+            return times(self._sum(pred, target, 1.0), share)
         check_reduction(who, reduction)
         losses, _, count = self._general(
             who, pred, target, sample_weight, options, 1.0, True, False
@@ -71,7 +72,7 @@ class CrossEntropy:
         if sample_weight is None and not options and reduction != "none":
             share = share_of(who, rows_of(pred), reduction, scale)
             total, slopes = self._both(pred, target, share)
-            return np.float64(total * share), slopes
+            return times(total, share), slopes
         check_reduction(who, reduction)
         losses, slopes, count = self._general(
             who, pred, target, sample_weight, options, (reduction, scale), True, True
@@ -83,6 +84,13 @@ class CrossEntropy:
 
         `share` is the factor of the gradient, or the (reduction, scale) that decide it.
         """
+        on = gpu_of(pred, target, sample_weight)
+        if on:
+            from .gpu.labels import cross_entropy as entropy_on_gpu
+
+            return entropy_on_gpu(
+                on, who, pred, target, sample_weight, options, share, value, gradient
+            )
         axis = options.get("axis", -1)
         pred, target = _predictions(who, pred, target, axis)
         labels, soft, ignored = _targets(who, pred, target, options.get("ignore_index"))
@@ -150,6 +158,9 @@ class NegativeLogLikelihood:
     def value(self, who, pred, target, sample_weight, reduction, scale, options):
         """The loss under the reduction."""
         check_reduction(who, reduction)
+        on = gpu_of(pred, target, sample_weight)
+        if on:
+            return self._on_gpu(on, who, pred, target, sample_weight, reduction, scale, options)[0]
         pred, labels, factor, count = self._checked(who, pred, target, sample_weight, options)
         picked = np.take_along_axis(pred, labels[..., None], axis=-1)[..., 0]
         with np.errstate(invalid="ignore"):
@@ -159,6 +170,10 @@ class NegativeLogLikelihood:
     def backward(self, who, pred, target, sample_weight, reduction, scale, options, out=None):
         """The gradient with respect to pred."""
         check_reduction(who, reduction)
+        on = gpu_of(pred, target, sample_weight)
+        if on:
+            given = pred, target, sample_weight, reduction, scale, options
+            return self._on_gpu(on, who, *given, gradient=True, out=out)[1]
         pred, labels, factor, count = self._checked(who, pred, target, sample_weight, options)
         slopes = np.zeros(pred.shape, pred.dtype)
         share = -factor * share_of(who, count, reduction, scale, quiet=True)
@@ -168,6 +183,13 @@ class NegativeLogLikelihood:
     def value_and_grad(self, who, *arguments):
         """Both."""
         return self.value(who, *arguments), self.backward(who, *arguments)
+
+    def _on_gpu(self, on, *arguments, gradient=False, out=None):
+        from .gpu.labels import negative_log_likelihood
+
+        return negative_log_likelihood(
+            on, *arguments, value=not gradient, gradient=gradient, out=out
+        )
 
     def _checked(self, who, pred, target, sample_weight, options):
         pred, target = _predictions(who, pred, target, options.get("axis", -1))

@@ -11,7 +11,7 @@ from ..cpu.direct import elementwise
 from ..cpu.elementwise import elementwise_door
 from ..cpu.pointwise import Pointwise
 from ..formulas import LIMITS
-from .arrays import answered, floats, in_one_order, result, same_shape
+from .arrays import answered, floats, gpu_of, in_one_order, result, same_shape
 
 
 def function(
@@ -78,6 +78,11 @@ def choose(who: str, key: str, variants, value) -> Any:
 
 def apply(who: str, spec: Pointwise, arrays: dict, numbers: Sequence[float], out=None) -> Any:
     """Check the arrays and run `spec`: its output, its sum as a float, or (sum, output)."""
+    on = gpu_of(*arrays.values(), out)
+    if on:
+        from .gpu.elementwise import apply as apply_on_gpu
+
+        return apply_on_gpu(on, who, spec, arrays, numbers, out)
     inputs = floats(who, **arrays)
     for i, array in enumerate(inputs[1:], 1):
         if array.ndim == 0 and inputs[0].ndim:  # one number for all elements

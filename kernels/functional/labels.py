@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from .. import initializers
-from .arrays import F32, F64, into
+from .arrays import F32, F64, gpu_of, into
 from .rows import row_argmax
 
 
@@ -30,6 +30,11 @@ def one_hot(labels, classes: int, *, dtype="float32", out=None) -> np.ndarray:
     TypeError, ValueError
         When labels are no integers or out of range, or `out` does not fit.
     """
+    on = gpu_of(labels, out)
+    if on:
+        from .gpu.labels import one_hot as one_hot_on_gpu
+
+        return one_hot_on_gpu(on, labels, classes, dtype, out)
     labels = np.asarray(labels)
     if labels.dtype.kind not in "iu":
         raise TypeError(f"[one_hot] labels have dtype {labels.dtype}; they must be integers.")
@@ -57,6 +62,11 @@ def argmax(x, axis: int | None = None, *, out=None):
     -------
     int64 scalar or ndarray
     """
+    on = gpu_of(x, out)
+    if on:
+        from .gpu.labels import argmax as argmax_on_gpu
+
+        return argmax_on_gpu(on, x, axis, out)
     x = np.asarray(x)
     plain = x.ndim == 2 and x.flags.c_contiguous and (x.dtype is F32 or x.dtype is F64)
     if plain and axis in (1, -1) and out is None and x.shape[1]:
@@ -81,6 +91,11 @@ def accuracy(pred, labels, *, axis: int = -1) -> float:
     ValueError
         When shapes do not match.
     """
+    on = gpu_of(pred, labels)
+    if on:
+        from .gpu.labels import accuracy as accuracy_on_gpu
+
+        return accuracy_on_gpu(on, pred, labels, axis)
     pred, labels = np.asarray(pred), np.asarray(labels)
     if labels.shape == pred.shape and pred.ndim > 1 and labels.ndim > 1:
         labels = labels.argmax(axis=axis)

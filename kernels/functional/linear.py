@@ -14,7 +14,7 @@ from ..cpu.pointwise import Pointwise
 from ..formulas import ACTIVATIONS
 from . import rows
 from .activations import BY_NAME
-from .arrays import F32, F64, floats, result
+from .arrays import F32, F64, floats, gpu_of, result
 from .products import matmul
 
 
@@ -53,6 +53,15 @@ def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=N
             return epilogue(matmul(x, w, out=out), b)
         if axis == 0 and out is None and (b is None or b.shape == (w.shape[1], 1)):
             return _columns_epilogue(matmul(w.T, x), b, activation)
+    on = gpu_of(x, w, b, out)
+    if on:
+        from .gpu.linear import linear as linear_on_gpu
+
+        x, w, b = on.floats("linear", x=x, w=w, b=b)
+        _check_shapes(x, w, axis)
+        if b is not None:
+            _check_bias(b, w.shape[1], axis)
+        return linear_on_gpu(on, x, w, b, activation, axis, out)
     x, w, b = floats("linear", x=x, w=w, b=b)
     _check_shapes(x, w, axis)
     if axis == 0 and x.ndim == 2:
@@ -120,7 +129,8 @@ def linear_backward(
         When shapes do not match.
     """
     who = "linear_backward"
-    dy, x, w, y, z = floats(who, dy=dy, x=x, w=w, y=y, z=z)
+    on = gpu_of(dy, x, w, b, y, z)
+    dy, x, w, y, z = (on.floats if on else floats)(who, dy=dy, x=x, w=w, y=y, z=z)
     columns = axis == 0 and x.ndim == 2
     if axis not in (0, -1) or x.ndim < 1 or w.ndim != 2 or (axis == 0 and x.ndim > 2):
         raise ValueError(
@@ -143,7 +153,11 @@ def linear_backward(
             dy = ROWS[activation][1](dy, y, axis=axis)
         else:
             dy = BY_NAME[activation][1](dy, x=z, y=y)
-    if columns:
+    if on:
+        from .gpu.linear import gradients
+
+        dx, dw, db = gradients(on, dy, x, w, axis, need_dx)
+    elif columns:
         dx = matmul(w, dy) if need_dx else None
         dw, db = matmul(x, dy.T), column_sums(dy.T)
     else:
@@ -156,8 +170,8 @@ def linear_backward(
         return dx, dw, db
     shape = np.shape(b)
     if shape == ():
-        return dx, dw, db.sum()
-    _bias(np.asarray(b), w.shape[1], axis)
+        return dx, dw, on.copy(on.total(db), dtype=db.dtype) if on else db.sum()
+    _check_bias(b, w.shape[1], axis)
     return dx, dw, db.reshape(shape)
 
 
@@ -200,12 +214,16 @@ def _bias(b, units: int, axis: int) -> np.ndarray | None:
     """A bias of any accepted shape, as (units,)."""
     if b is None:
         return None
-    accepted = [(units,), (units, 1) if axis == 0 else (1, units), ()]
-    if b.shape not in accepted:
-        raise ValueError(
-            f"[linear] b has shape {b.shape}; it must be {' or '.join(map(str, accepted))}."
-        )
+    _check_bias(b, units, axis)
     return np.ascontiguousarray(np.broadcast_to(b, (units,)) if b.ndim == 0 else b.reshape(-1))
+
+
+def _check_bias(b, units: int, axis: int) -> None:
+    accepted = [(units,), (units, 1) if axis == 0 else (1, units), ()]
+    if np.shape(b) not in accepted:
+        raise ValueError(
+            f"[linear] b has shape {np.shape(b)}; it must be {' or '.join(map(str, accepted))}."
+        )
 
 
 ROWS: dict[str, tuple[Callable, Callable]] = {

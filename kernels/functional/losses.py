@@ -8,16 +8,26 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from functools import partial
 from inspect import Parameter, Signature
 
 import numpy as np
 
 from ..cpu.pointwise import Pointwise
 from ..formulas import LOSSES, Loss
-from .arrays import floats, into, same_shape
+from .arrays import floats, gpu_of, into, same_shape
 from .cross_entropy import CrossEntropy, NegativeLogLikelihood
 from .elementwise import choose, function
-from .reduction import check_options, check_reduction, finish, share_of, size_of, weights
+from .reduction import (
+    check_options,
+    check_reduction,
+    finish,
+    scaled,
+    share_of,
+    size_of,
+    times,
+    weights,
+)  # fmt: skip
 
 
 class Elementwise:
@@ -62,7 +72,7 @@ class Elementwise:
         """The loss under the reduction."""
         if sample_weight is None and reduction != "none":
             total = self._sum(pred, target, **options)
-            return np.float64(total * share_of(who, size_of(pred), reduction, scale))
+            return times(total, share_of(who, size_of(pred), reduction, scale))
         check_reduction(who, reduction)
         losses, _ = self._weighted(who, pred, target, sample_weight, options, True, False)
         return finish(losses, reduction, scale)
@@ -73,21 +83,26 @@ class Elementwise:
         if sample_weight is None:
             return self._gradient(pred, target, share, out=out, **options)
         _, slopes = self._weighted(who, pred, target, sample_weight, options, False, True)
-        slopes *= slopes.dtype.type(share)
-        return into(who, slopes, out)
+        return into(who, scaled(slopes, share), out)
 
     def value_and_grad(self, who, pred, target, sample_weight, reduction, scale, options):
         """Both, in one pass."""
         share = share_of(who, size_of(pred), reduction, scale)
         if sample_weight is None and reduction != "none":
             total, slopes = self._both(pred, target, share, **options)
-            return np.float64(total * share), slopes
+            return times(total, share), slopes
         losses, slopes = self._weighted(who, pred, target, sample_weight, options, True, True)
-        slopes *= slopes.dtype.type(share)
-        return finish(losses, reduction, scale), slopes
+        return finish(losses, reduction, scale), scaled(slopes, share)
 
     def _weighted(self, who, pred, target, sample_weight, options, value, gradient):
         """Every element's loss and gradient, times its weight."""
+        on = gpu_of(pred, target, sample_weight)
+        if on:
+            from .gpu.losses import weighted
+
+            each = partial(self._each, **options) if value else None
+            slopes = partial(self._gradient, share=1.0, **options) if gradient else None
+            return weighted(on, who, pred, target, sample_weight, (each, slopes))
         pred, target = floats(who, pred=pred, target=target)
         if target.ndim == 0:
             target = np.broadcast_to(target, pred.shape)

@@ -9,7 +9,7 @@ import numpy as np
 from ..cpu import catalog, team
 from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, over_rows, run_op
 from ..cpu.pointwise import Pointwise
-from .arrays import contiguous, floats, result, same_shape
+from .arrays import contiguous, floats, gpu_of, result, same_shape
 from .linear import column_sums
 
 
@@ -34,6 +34,11 @@ def layer_norm(x, weight=None, bias=None, *, eps: float = 1e-5, out=None) -> np.
         When shapes do not match, or `out` does not fit.
     """
     who = "layer_norm"
+    on = gpu_of(x, weight, bias, out)
+    if on:
+        from .gpu.normalization import layer_norm as norm_on_gpu
+
+        return norm_on_gpu(on, who, x, weight, bias, eps, out)
     x, weight, bias = _checked(who, x, weight, bias)
     answer = result(who, x, out, [x])
     rows = contiguous(x)
@@ -71,6 +76,11 @@ def layer_norm_backward(dy, x, weight=None, *, eps: float = 1e-5):
         When shapes do not match.
     """
     who = "layer_norm_backward"
+    on = gpu_of(dy, x, weight)
+    if on:
+        from .gpu.normalization import layer_norm_backward as backward_on_gpu
+
+        return backward_on_gpu(on, who, dy, x, weight, eps)
     x, weight, _ = _checked(who, x, weight, None)
     dy, x = floats(who, dy=dy, x=x)
     same_shape(who, dy=dy, x=x)
@@ -131,6 +141,12 @@ def batch_norm(
         does not fit.
     """
     who = "batch_norm"
+    on = gpu_of(x, weight, bias, out)
+    if on:
+        from .gpu.normalization import batch_norm as norm_on_gpu
+
+        running = _given(who, x.shape, running_mean, running_var, training)
+        return norm_on_gpu(on, who, _NORMAL, x, weight, bias, running, training, momentum, eps, out)
     x, weight, bias = _checked(who, x, weight, bias)
     answer = result(who, x, out, [x])
     running = _running(who, x, running_mean, running_var, training)
@@ -172,6 +188,12 @@ def batch_norm_backward(
         When shapes do not match, or running statistics are missing.
     """
     who = "batch_norm_backward"
+    on = gpu_of(dy, x, weight)
+    if on:
+        from .gpu.normalization import batch_norm_backward as backward_on_gpu
+
+        running = None if training else _given(who, x.shape, running_mean, running_var, training)
+        return backward_on_gpu(on, who, _PRODUCT, _GRADIENT, dy, x, weight, running, training, eps)
     x, weight, _ = _checked(who, x, weight, None)
     dy, x = floats(who, dy=dy, x=x)
     same_shape(who, dy=dy, x=x)
@@ -223,7 +245,8 @@ def _checked(who: str, x, weight, bias):
     return x, weight, bias
 
 
-def _running(who: str, x, mean, variance, training: bool):
+def _given(who: str, shape, mean, variance, training: bool):
+    """Both running statistics, or None where there need not be any."""
     if mean is None and variance is None and training:
         return None
     for name, array in (("running_mean", mean), ("running_var", variance)):
@@ -232,11 +255,19 @@ def _running(who: str, x, mean, variance, training: bool):
                 f"[{who}] {name} is missing; pass running_mean and running_var"
                 + (", or neither." if training else " when training is False.")
             )
-        if np.shape(array) != x.shape[-1:]:
+        if np.shape(array) != shape[-1:]:
             raise ValueError(
-                f"[{who}] {name} has shape {np.shape(array)}; for x of shape {x.shape} it must be "
-                f"{x.shape[-1:]}."
+                f"[{who}] {name} has shape {np.shape(array)}; for x of shape {shape} it must be "
+                f"{shape[-1:]}."
             )
+    return mean, variance
+
+
+def _running(who: str, x, mean, variance, training: bool):
+    """The same as arrays that can be updated, or in x's dtype."""
+    if _given(who, x.shape, mean, variance, training) is None:
+        return None
+    for name, array in (("running_mean", mean), ("running_var", variance)):
         if training and not (
             isinstance(array, np.ndarray) and array.flags.writeable and array.dtype.kind == "f"
         ):

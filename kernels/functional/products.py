@@ -8,7 +8,7 @@ import numpy as np
 
 from ..cpu.door import door
 from ..cpu.matmul import FIELDS, ONE_THREAD, gemm, is_plain, prepare
-from .arrays import result
+from .arrays import gpu_of, result
 
 
 def general_matmul(a, b, /, out=None):
@@ -31,6 +31,11 @@ def general_matmul(a, b, /, out=None):
     ValueError
         When shapes do not match, or `out` does not fit.
     """
+    on = gpu_of(a, b, out)
+    if on:
+        from .gpu.products import matmul as matmul_on_gpu
+
+        return matmul_on_gpu(on, a, b, out)
     a, b = np.asarray(a), np.asarray(b)
     if not _ours(a, b) or (isinstance(out, np.ndarray) and out.dtype != a.dtype):
         return np.matmul(a, b, out=out)
@@ -106,6 +111,11 @@ def dot(a, b, *, out=None):
     ValueError
         When shapes do not match, or `out` does not fit.
     """
+    on = gpu_of(a, b, out)
+    if on:
+        from .gpu.products import dot as dot_on_gpu
+
+        return dot_on_gpu(on, a, b, out)
     a, b = np.asarray(a), np.asarray(b)
     return matmul(a, b, out=out) if a.ndim == b.ndim == 2 else np.dot(a, b, out=out)
 
@@ -122,6 +132,11 @@ def outer(a, b, *, out=None) -> np.ndarray:
     -------
     ndarray of shape (a.size, b.size)
     """
+    on = gpu_of(a, b, out)
+    if on:
+        from .gpu.products import outer as outer_on_gpu
+
+        return outer_on_gpu(on, a, b, out)
     return np.outer(a, b, out=out)
 
 

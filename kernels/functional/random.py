@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cpu import catalog, team
 from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, run_op
-from .arrays import answered, floats, result
+from .arrays import answered, floats, gpu_of, result
 
 
 def dropout(x, p: float, *, mask=None, seed=None, out=None) -> np.ndarray:
@@ -70,9 +70,14 @@ def dropout_backward(dy, p: float, *, mask=None, seed=None, out=None) -> np.ndar
 
 
 def _dropout(who: str, x, p: float, mask, seed, out) -> np.ndarray:
-    (x,) = floats(who, x=x)
     if not 0 <= p < 1:
         raise ValueError(f"[{who}] p is {p}; it must be in [0, 1).")
+    on = gpu_of(x, mask, out)
+    if on:
+        from .gpu.random import dropout as dropout_on_gpu
+
+        return dropout_on_gpu(on, who, x, p, mask, seed, out)
+    (x,) = floats(who, x=x)
     if mask is not None:
         mask = np.asarray(mask, bool)
         if mask.shape != x.shape:

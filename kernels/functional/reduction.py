@@ -7,14 +7,14 @@ from math import nan, prod
 
 import numpy as np
 
-from .arrays import floats
+from .arrays import floats, gpu_of
 
 REDUCTIONS = ("mean", "sum", "none")
 
 
 def size_of(pred) -> int:
     """Number of elements of an array_like."""
-    return pred.size if type(pred) is np.ndarray else np.size(pred)
+    return pred.size if type(pred) is np.ndarray else prod(np.shape(pred))
 
 
 def rows_of(pred) -> int:
@@ -54,8 +54,29 @@ def share_of(
     return float(scale)
 
 
-def finish(losses: np.ndarray, reduction: str, scale: float, count: float | None = None):
+def times(total, share: float):
+    """A sum times its share: a number or, of a sum on a GPU, an array without dimension."""
+    return np.float64(total * share) if isinstance(total, float) else total.times(share)
+
+
+def scaled(slopes, share: float):
+    """Gradients times a factor, in place."""
+    on = gpu_of(slopes)
+    if on:
+        from .gpu.elementwise import scale
+
+        return scale(on, slopes, share)
+    slopes *= slopes.dtype.type(share)
+    return slopes
+
+
+def finish(losses, reduction: str, scale: float, count: float | None = None):
     """The losses under the reduction; the mean divides by `count`, by default their number."""
+    on = gpu_of(losses)
+    if on:
+        from .gpu.losses import finish as finish_on_gpu
+
+        return finish_on_gpu(on, "loss", losses, reduction, scale, count)
     if reduction == "none":
         return losses * losses.dtype.type(scale)
     total = losses.sum(dtype=np.float64)

@@ -9,7 +9,7 @@ import numpy as np
 from ..cpu import catalog, team
 from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, run_op
 from ..cpu.rows import row_door
-from .arrays import answered, floats, result, same_shape
+from .arrays import answered, floats, gpu_of, result, same_shape
 from .elementwise import bind
 
 
@@ -20,6 +20,12 @@ def _function(
 
     def python(*args, **options):
         given = bind(who, names, len(arrays), args, options)
+        on = gpu_of(*(given[name] for name in arrays), given.get("out"))
+        if on:
+            from .gpu.rows import apply
+
+            found = {name: given[name] for name in arrays}
+            return apply(on, who, op, found, given.get("axis", -1), given.get("out"), whole)
         inputs = floats(who, **{name: given[name] for name in arrays})
         same_shape(who, **dict(zip(arrays, inputs, strict=True)))
         x, axis, out = inputs[0], given.get("axis", -1), given.get("out")
@@ -156,6 +162,11 @@ def logsumexp_backward(dy, x, *, axis: int = -1, out=None) -> np.ndarray:
         When shapes do not match, or `out` does not fit.
     """
     who = "logsumexp_backward"
+    on = gpu_of(dy, x, out)
+    if on:
+        from .gpu.rows import logsumexp_backward as backward_on_gpu
+
+        return backward_on_gpu(on, who, dy, x, axis, out)
     dy, x = floats(who, dy=dy, x=x)
     if not -x.ndim <= axis < x.ndim:
         raise ValueError(f"[{who}] axis {axis} is not an axis of an array of shape {x.shape}.")

@@ -10,7 +10,7 @@ import numpy as np
 from ..cpu.direct import elementwise
 from ..cpu.elementwise import elementwise_door
 from ..cpu.pointwise import Pointwise
-from .arrays import F32, F64
+from .arrays import F32, F64, gpu_of
 
 
 def rule(who: str, update: Callable, scalars: int, states: Sequence[str]) -> Any:
@@ -65,6 +65,12 @@ class _Rule:
 
     def _check(self, arrays: Sequence) -> None:
         grad, param = arrays[0], arrays[1]
+        on = gpu_of(*arrays)
+        if on:
+            from .gpu.updates import check
+
+            check(on, self.who, dict(zip(self.names, arrays, strict=True)))
+            return
         if type(param) is np.ndarray and all(
             type(a) is np.ndarray and a.dtype is param.dtype and a.shape == param.shape
             and a.flags.writeable
@@ -96,6 +102,12 @@ class _Rule:
 
     def _one(self, arrays: Sequence, numbers: Sequence[float]) -> None:
         self._check(arrays)
+        on = gpu_of(*arrays)
+        if on:
+            from .gpu.updates import update
+
+            update(on, self.spec, dict(zip(self.names, arrays, strict=True)), numbers)
+            return
         grad, *kept = arrays
         if not kept[0].size:
             return

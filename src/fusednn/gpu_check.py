@@ -1,8 +1,9 @@
 """``python -m fusednn.gpu_check [report.json]``: everything that only a GPU can show, in one call.
 
 It loads every kernel of the registry and compares registers and local memory with the registry's
-row, compares answers with float64, a training with the reference, runs NVIDIA's compute-sanitizer
-where it is installed, and times the main kernels beside PyTorch, cuBLAS and CuPy's expressions.
+row, compares answers with float64, a training with the reference, runs the tests that are for GPUs
+(in a checkout with pytest), NVIDIA's compute-sanitizer where it is installed, and times the main
+kernels beside PyTorch, cuBLAS and CuPy's expressions.
 The report is one JSON file. The exit code is 0 where all is well, 1 where something is wrong and 2
 where there is no GPU.
 """
@@ -15,6 +16,7 @@ import subprocess
 import sys
 from collections.abc import Callable
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -46,6 +48,7 @@ def main(arguments: list[str]) -> int:
         "kernels": check_kernels(driver),
         "wrong answers": wrong_answers(driver),
         "training": train(),
+        "tests": run_tests(),
         "compute-sanitizer": sanitize(),
         "times": times(driver),
     }
@@ -62,6 +65,8 @@ def complaints(report: dict[str, Any]) -> list[str]:
     found = [*report["kernels"]["complaints"], *report["wrong answers"]]
     if report["training"]["error"] > 1e-4:
         found.append(f"training differs from the reference by {report['training']['error']:.1e}")
+    if report["tests"].get("exit code"):
+        found.append("tests fail on this GPU")
     if report["compute-sanitizer"].get("exit code"):
         found.append("compute-sanitizer complains")
     return found
@@ -131,6 +136,15 @@ def train() -> dict[str, float]:
         model.fit(x, y, batch_size=64, epochs=1, shuffle=False, verbose=0)
         weights.append(np.concatenate([np.ravel(w) for w in model.get_weights()]))
     return {"error": float(np.abs(weights[0] - weights[1]).max() / np.abs(weights[1]).max())}
+
+
+def run_tests(tests: Path = Path(__file__).parents[2] / "tests" / "cuda") -> dict[str, Any]:
+    """What the tests for GPUs say, in a checkout: each function on NumPy and on CuPy arrays."""
+    if not tests.is_dir() or not find_spec("pytest"):
+        return {"skipped": "they are in a checkout, and need pytest"}
+    command = [sys.executable, "-m", "pytest", "-q", "-k", "on_this_gpu", str(tests)]
+    done = subprocess.run(command, capture_output=True, text=True, cwd=tests.parents[1])
+    return {"exit code": done.returncode, "says": done.stdout[-2000:]}
 
 
 def sanitize() -> dict[str, Any]:

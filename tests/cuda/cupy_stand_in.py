@@ -13,6 +13,7 @@ read in the source of CuPy 14:
 - Streams are entered by `with`; the default stream cannot be captured. While the current stream is
   captured nothing runs, arrays are not copied to or from the host, and modules are not loaded.
 - A `Graph` comes from `end_capture` alone and is launched on the current stream.
+- `astype` gives an array of its own, in the order that is asked for; `broadcast_to` gives a view.
 - `ndarray.set` takes a NumPy array of the same dtype and shape, for contiguous arrays only.
 - Errors of the CUDA runtime and driver are RuntimeErrors, OutOfMemoryError is a MemoryError.
 """
@@ -21,6 +22,7 @@ from types import SimpleNamespace
 
 import numpy as np
 
+from fusednn.kernels.cuda.buffer import Buffer
 from fusednn.kernels.cuda.kernel import Kernel
 
 SHARED = 48 * 1024
@@ -105,6 +107,12 @@ class StandIn:
         result.set(np.ascontiguousarray(a))
         return result
 
+    def broadcast_to(self, array, shape):
+        if not isinstance(array, ndarray):
+            raise TypeError("Only cupy.ndarray can be broadcast")
+        view = np.broadcast_to(array.buffer.array, shape)
+        return array._part(Buffer(view, array.buffer.memory))
+
     def from_dlpack(self, array, *, device=None, copy=None):
         if array.__dlpack_device__()[0] != 2:
             raise TypeError("CPU arrays cannot be directly imported to CuPy.")
@@ -118,6 +126,13 @@ class ndarray:  # noqa: N801
     shape = property(lambda self: self.buffer.shape)
     dtype = property(lambda self: self.buffer.dtype)
     nbytes = property(lambda self: self.buffer.nbytes)
+    ndim = property(lambda self: self.buffer.ndim)
+    strides = property(lambda self: self.buffer.strides)
+    data = property(lambda self: SimpleNamespace(ptr=self.buffer.address))
+
+    @property
+    def __cuda_array_interface__(self):
+        return {"shape": self.shape, "data": (self.buffer.address, False), "version": 3}
 
     @property
     def flags(self):
@@ -135,6 +150,16 @@ class ndarray:  # noqa: N801
 
     def reshape(self, *shape):
         return self._part(self.buffer.reshape(*shape))
+
+    def transpose(self, *axes):
+        return self._part(self.buffer.transpose(*axes))
+
+    def astype(self, dtype, order="K", casting=None, subok=None, copy=True):
+        self._no_copy("synchronous API calls")
+        assert order == "C", "K would keep the strides of a repeated array"
+        made = self.stand_in.empty(self.shape, dtype)
+        made.buffer.array[...] = self.buffer.array
+        return made
 
     def view(self, dtype):
         return self._part(self.buffer.view(dtype))

@@ -5,7 +5,9 @@ from scipy import special
 
 from fusednn.kernels.cuda import functors, sums
 from fusednn.kernels.cuda.gemm import Matrix
+from fusednn.kernels.cuda.labels import argmax, label_weights, one_hot
 from fusednn.kernels.cuda.minibatch import Rule, dropout, gather
+from fusednn.kernels.cuda.norm import layer_norm, layer_norm_backward
 from fusednn.kernels.cuda.pointwise import over_rows, pointwise
 from fusednn.kernels.cuda.row_wise import cross_entropy, softmax, softmax_backward
 from fusednn.kernels.formulas import OPTIMIZERS
@@ -84,4 +86,43 @@ def check_steps(driver):
     assert driver.download(clock)[0] == 1
 
 
-CHECKS = (check_rows, check_sums, check_steps)
+def check_labels(driver):
+    for columns in (5, 40, 1029):
+        x, t = numbers(3, columns), np.array([columns - 1, 0, -1])
+        labels, weights = on(driver, t), driver.empty(3, "float32")
+        matrix = Matrix(on(driver, x), 3, columns)
+        rows = Matrix(driver.empty(3 * columns, "f4"), 3, columns)
+        found = driver.empty(3, "int64")
+        driver.run([
+            label_weights(labels, weights, classes=columns, ignore_index=-1),
+            one_hot(labels, rows, weights, ignore_index=-1), argmax(matrix, found),
+        ])  # fmt: skip
+        right = np.zeros((3, columns))
+        right[0, -1] = right[1, 0] = 1
+        np.testing.assert_array_equal(driver.download(rows.data).reshape(3, -1), right)
+        np.testing.assert_array_equal(driver.download(found), np.argmax(x, axis=1))
+        driver.run([one_hot(labels, rows)])
+        assert np.isnan(driver.download(rows.data)[2 * columns :]).all()
+        driver.run([label_weights(labels, weights, classes=columns)])
+        np.testing.assert_array_equal(driver.download(weights), [1, 1, np.nan])
+
+
+def check_norm(driver):
+    for columns in (5, 40, 1029):
+        x, w = numbers(3, columns), numbers(columns)
+        matrix, weight = Matrix(on(driver, x), 3, columns), on(driver, w)
+        y, dx, products = (Matrix(driver.empty(3 * columns, "f4"), 3, columns) for _ in range(3))
+        driver.run([
+            layer_norm(matrix, y, weight, weight, 0.1),
+            layer_norm_backward(matrix, matrix, weight, dx, products, 0.1),
+        ])  # fmt: skip
+        d = x - x.mean(axis=1, keepdims=True)
+        r = 1 / np.sqrt((d * d).mean(axis=1, keepdims=True) + 0.1)
+        h, g = d * r, x * w
+        slope = r * (g - g.mean(1, keepdims=True) - h * (g * h).mean(1, keepdims=True))
+        for buffer, right in ((y, h * w + w), (dx, slope), (products, x * h)):
+            found = driver.download(buffer.data).reshape(3, -1)
+            np.testing.assert_allclose(found, right, 1e-4, 1e-4)
+
+
+CHECKS = (check_rows, check_sums, check_steps, check_labels, check_norm)

@@ -19,7 +19,7 @@ SIZE = 32
 
 def test_every_case_is_right_on_the_emulator(drivers):
     found = list(cases(drivers[0], SIZE))
-    assert len({case.name for case in found}) == len(found) >= 12
+    assert len({case.name for case in found}) == len(found) >= 15
     drivers[0].load([launch.kernel for case in found for launch in case.launches])
     assert gpu_check.wrong_answers(drivers[0], SIZE) == []
 
@@ -53,17 +53,25 @@ def test_training_is_compared_with_the_reference(monkeypatch):
     assert gpu_check.train()["error"] < 1e-5
 
 
+def test_its_tests_are_found(tmp_path):
+    """Without a GPU they are skipped, which pytest takes for well."""
+    said = gpu_check.run_tests()
+    assert said["exit code"] == 0
+    assert "1 skipped" in said["says"] or "1 passed" in said["says"]
+    assert "skipped" in gpu_check.run_tests(tmp_path / "nowhere")
+
+
 def test_complaints():
     good = {
         "kernels": {"complaints": []}, "wrong answers": [], "training": {"error": 0.0},
-        "compute-sanitizer": {"skipped": "not installed"},
+        "compute-sanitizer": {"skipped": "not installed"}, "tests": {"exit code": 0},
     }  # fmt: skip
     assert gpu_check.complaints(good) == []
     bad = {
         "kernels": {"complaints": ["k"]}, "wrong answers": ["a"], "training": {"error": 1.0},
-        "compute-sanitizer": {"exit code": 9},
+        "compute-sanitizer": {"exit code": 9}, "tests": {"exit code": 1},
     }  # fmt: skip
-    assert len(gpu_check.complaints(bad)) == 4
+    assert len(gpu_check.complaints(bad)) == 5
 
 
 @pytest.mark.parametrize(

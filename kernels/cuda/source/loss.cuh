@@ -102,8 +102,9 @@ struct Targets {
 // Of every row: loss = sum(t) log(sum(exp(z))) - sum(t z), to values; whether the first largest
 // logit is the target's, to hits; with GRADIENT dz = (softmax(z) sum(t) - t) scale, where dz may be
 // z. Both are times the row's weight, and scale is `share`, over *divisor where that is given. Rows
-// whose label is `ignored` have neither loss nor gradient. values, hits, row_weights, weight and
-// divisor may be null; of the step under way, row i's value goes to values[step * batch + i].
+// whose label is `ignored` have neither loss nor gradient; where there is no such class both are not
+// a number. values, hits, row_weights, weight and divisor may be null; of the step under way, row i's
+// value goes to values[step * batch + i].
 template <class T, class Target, int LANES, bool GRADIENT, class C = Compute<T>>
 __global__ void __launch_bounds__(SOFTMAX_BLOCK, 2)
     cross_entropy(int rows, int columns, const T* z, int64_t z_stride, const Target* target,
@@ -140,10 +141,11 @@ __global__ void __launch_bounds__(SOFTMAX_BLOCK, 2)
   if (hits && !targets.LABELS) most.template combine<LANES>();
 
   const bool counts = !targets.LABELS || label != ignored;
+  if (targets.LABELS && (label < 0 || label >= columns)) total = not_a_number<C>();
   const C row_weight = row_weights && place.exists ? row_weights[row] : C(1);
   const C scale = (divisor ? share / *divisor : share) * row_weight;
   const C mass = level.checked_mass(), log_mass = log(mass), factor = total / mass;
-  C loss = 0;
+  C loss = place.lane ? C(0) : total - total;
   walk<V>(place.lane, LANES, n, packed, [&](auto width, int at) {
     constexpr int W = decltype(width)::value;
     Values<C, W> logits = read<C, W>(z + at);

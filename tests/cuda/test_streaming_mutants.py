@@ -1,0 +1,32 @@
+"""Mutants of the streaming kernels' text: each barrier and guard taken out, one at a time."""
+
+import mutation
+import pytest
+import streaming_sanitized as checks
+
+pytestmark = pytest.mark.slow  # minutes of compilation
+
+# Mutants of these lines mean the same, or choose a slower access that is as right.
+EQUIVALENT: dict[str, list[str]] = {}
+FINDS = {
+    "arguments.cuh": checks.check_steps,
+    "clock.cuh": checks.check_steps,
+    "dropout.cuh": checks.check_steps,
+    "gather.cuh": checks.check_steps,
+    "labels.cuh": checks.check_labels,
+    "loss.cuh": checks.check_rows,
+    "norm.cuh": checks.check_norm,
+    "numeric.cuh": checks.check_steps,
+    "optimizer.cuh": checks.check_steps,
+    "pointwise.cuh": checks.check_steps,
+    "reduce.cuh": checks.check_rows,
+    "rows.cuh": checks.check_sums,
+    "softmax.cuh": checks.check_rows,
+    "sums.cuh": checks.check_sums,
+}
+
+
+@pytest.mark.parametrize("header", FINDS)
+def test_every_mutant_is_found(header):
+    alive = mutation.survivors(FINDS[header], header, equivalent=EQUIVALENT.get(header, ()))
+    assert not alive, "\n".join(map(str, alive))
