@@ -131,7 +131,7 @@ def cross_entropy(
             divisor = on.copy(count, dtype=number)
         else:
             share = share_of(who, count, reduction, share, quiet=True)
-    losses = on.empty(against.shape, number) if value else None
+    losses: Any = on.empty(against.shape, number) if value else None
     slopes = on.empty(z.shape, z.dtype) if gradient else None
     rows, labels = on.rows(z), against.labels
     if rows.rows:
