@@ -90,18 +90,26 @@ def description(size: str) -> dict:
     """What a report says of the machine and of the run."""
     machine = measured()
     return {
-        "cpu": _cpu_name(),
-        "isa": _isa().name,
+        **identity(),
         "threads": THREADS,
         "peak": machine.peak,
         "bandwidth": machine.beyond,
         "copies": {str(size): rate for size, rate in machine.copies.items()},
         "updates": {str(size): rate for size, rate in machine.updates.items()},
-        "thread_layer": "fusednn's own team of threads",
-        "versions": {"python": platform.python_version()} | _versions(),
         "gpu": None,
         "date": date.today().isoformat(),
         "size": size,
+    }
+
+
+@cache
+def identity() -> dict:
+    """What does not change while a run lasts: processor, versions, who makes our threads."""
+    return {
+        "cpu": _cpu_name(),
+        "isa": _isa().name,
+        "thread_layer": "fusednn's own team of threads",
+        "versions": {"python": platform.python_version()} | _versions(),
     }
 
 

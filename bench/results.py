@@ -167,14 +167,15 @@ def _run(content: Mapping[str, Any]) -> Run:
 
 
 def _machine(info: Mapping[str, Any]) -> Machine:
-    copies = [float(rate) for rate in info.get("copies", {}).values()]
+    kinds = [info.get(kind, {}) for kind in ("copies", "updates")]
+    rates = [float(rate) for kind in kinds for rate in kind.values()]
     return Machine(
         cpu=str(info["cpu"]),
         isa=str(info["isa"]),
         threads=int(info["threads"]),
         peak={dtype: float(rate) for dtype, rate in (info.get("peak") or {}).items()},
         bandwidth=_number(info.get("bandwidth")),
-        in_cache=max(copies, default=None),
+        in_cache=max(rates, default=None),
         versions={name: str(version) for name, version in info.get("versions", {}).items()},
         gpu=info.get("gpu"),
         date=str(info.get("date", "")),

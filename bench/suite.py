@@ -100,6 +100,7 @@ def _description(family: str, case: Case, contestant: str, result: Result) -> di
         "tolerance": case.tolerance,
         "compile": result.compiled,
         "memory": result.memory,
+        "machine": machine.identity(),
         "unit": "s",
         "better": "lower",
     }

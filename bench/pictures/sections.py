@@ -95,7 +95,7 @@ def _roofline(run: Run) -> Section:
         "roofline",
         "How close to the machine's limits",
         "Every point is one of our kernels, at the operations a byte that its algorithm needs at "
-        "least. The slopes are the measured rates of copies in memory and in the fastest cache, "
+        "least. The slopes are the measured rates of memory and of the fastest cache, "
         "the ceilings those of multiply-adds. Small operands live in caches, so points may lie "
         "above the slope of memory; those far below all roofs are small, and pay for the call. "
         "Labels name the kernel of a family that is closest to its own limit.",
