@@ -216,3 +216,29 @@ def test_plain_arrays_do_not_come_to_python(name):
     finally:
         sys.setprofile(None)
     assert set(seen) <= {"c_call", "c_return"}
+
+
+@every_name
+@every_dtype
+def test_a_narrow_row_is_the_same_alone_and_among_many(name, dtype):
+    """Many go together, a lane of a vector each, with their sums in the same order."""
+    for n in (1, 2, 3, 7, 8, 10, 15, 16, 17):
+        x = points(dtype, (37, n), n)
+        x[3], x[5, 0], x[7, -1], x[9] = -np.inf, np.inf, np.nan, 1e30
+        with np.errstate(invalid="ignore"):
+            together = getattr(fnn, name)(x)
+            alone = np.concatenate([getattr(fnn, name)(row[None]) for row in x])
+        np.testing.assert_array_equal(together, alone)
+
+
+@pytest.mark.parametrize("n", [2, 10, 16])
+@pytest.mark.parametrize("name", ["softmax", "log_softmax"])
+def test_narrow_rows_stay_within_theirs(name, n):
+    """Nothing behind the last row is read or written, in place and apart."""
+    whole = points("f4", (100 * n + 40,), n)
+    x = whole[20 : 20 + 80 * n].reshape(80, n)
+    before, right = whole.copy(), ORACLES[name](x.astype(float), 1)
+    getattr(fnn, name)(x, out=x)
+    np.testing.assert_allclose(x, right, 1e-4, 1e-5)
+    np.testing.assert_array_equal(whole[:20], before[:20])
+    np.testing.assert_array_equal(whole[20 + 80 * n :], before[20 + 80 * n :])

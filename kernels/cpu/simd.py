@@ -11,6 +11,7 @@ from functools import cache
 import numpy as np
 from llvmlite import ir
 from numba.core import types
+from numba.core.cgutils import alloca_once
 from numba.core.datamodel import models
 from numba.extending import register_model
 
@@ -51,6 +52,11 @@ class Simd:
         Bytes of an element.
     bytes : int
         Bytes of a vector.
+    from_rows, to_rows : function
+        ``(source, stride, count, target)`` and ``(source, target, stride, count)``: as many rows as
+        a vector has lanes, of `count` elements each, to columns that are a vector each, and back.
+    square : function
+        Address of room for such columns, which lasts as long as the kernel.
     """
 
     def __init__(self, dtype, isa: ISA):
@@ -131,11 +137,11 @@ class Simd:
 
             return generate
 
-        def transpose(builder, source, source_stride, target, target_stride):
-            rows = [
-                load(builder, builder.add(source, builder.mul(source_stride, I64(i))))
-                for i in range(lanes)
-            ]
+        def at(builder, start, stride, i):
+            return builder.add(start, builder.mul(stride, I64(i)))
+
+        def turned(builder, rows):
+            """The transpose of a square of vectors."""
             bit = 1
             while bit < lanes:
                 # Swap this bit of the row's number with this bit of the lane's.
@@ -148,10 +154,34 @@ class Simd:
                         rows[i] = builder.shuffle_vector(a, b, ir.Constant(index, low))
                         rows[i | bit] = builder.shuffle_vector(a, b, ir.Constant(index, high))
                 bit *= 2
-            for i, row in enumerate(rows):
-                store(builder, builder.add(target, builder.mul(target_stride, I64(i))), row)
+            return rows
+
+        def transpose(builder, source, source_stride, target, target_stride):
+            rows = [load(builder, at(builder, source, source_stride, i)) for i in range(lanes)]
+            for i, row in enumerate(turned(builder, rows)):
+                store(builder, at(builder, target, target_stride, i), row)
+
+        def from_rows(builder, source, stride, count, target):
+            rows = [
+                load_first(builder, at(builder, source, stride, i), count) for i in range(lanes)
+            ]
+            for i, row in enumerate(turned(builder, rows)):
+                store(builder, at(builder, target, I64(self.bytes), i), row)
+
+        def to_rows(builder, source, target, stride, count):
+            rows = [load(builder, at(builder, source, I64(self.bytes), i)) for i in range(lanes)]
+            for i, row in enumerate(turned(builder, rows)):
+                store_first(builder, at(builder, target, stride, i), row, count)
+
+        def square(builder):
+            place = alloca_once(builder, vector, size=I64(lanes))
+            place.align = self.bytes
+            return builder.ptrtoint(place, I64)
 
         i64 = types.int64
+        self.from_rows = emitted(types.void, (i64,) * 4, from_rows)
+        self.to_rows = emitted(types.void, (i64,) * 4, to_rows)
+        self.square = emitted(i64, (), square)
         self.transpose = emitted(types.void, (i64,) * 4, transpose)
         self.load = emitted(vec, (i64,), load)
         self.store = emitted(types.void, (i64, vec), store)

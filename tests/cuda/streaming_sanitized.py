@@ -29,17 +29,33 @@ def check_rows(driver):
         rows, z = 3, numbers(3, columns)
         x, y, dx = (Matrix(on(driver, z), rows, columns) for _ in range(3))
         values, hits = (driver.empty(rows, "float32") for _ in range(2))
+        z[1, columns // 2 :] = z[1].max() + 1  # the first of many equals
+        z[2, 1] = np.nan if columns == 40 else 9.0
+        best = np.argmax(z, axis=1)
+        driver.upload(x.data, z)
         labels = on(driver, np.array([0, columns - 1, 2]))
+        at_best, by_rows = on(driver, best), driver.empty(rows, "float32")
+        soft = Matrix(on(driver, np.roll(z, 1, axis=1)), rows, columns)
         driver.run([
+            cross_entropy(x, at_best, hits=hits), cross_entropy(x, x, hits=by_rows),
             softmax(x, y), softmax_backward(x, y, dx),
+        ])  # fmt: skip
+        for found in (hits, by_rows):
+            np.testing.assert_array_equal(driver.download(found), [1, 1, 1])
+        driver.run([cross_entropy(x, soft, hits=by_rows)])
+        np.testing.assert_array_equal(driver.download(by_rows), [0, 0, 0])
+        z = z[:2] if columns == 40 else z
+        driver.run([
             cross_entropy(x, labels, dz=x, values=values, hits=hits),
             cross_entropy(dx, y, values=values),
         ])  # fmt: skip
+        label = [0, columns - 1, 2][: len(z)]
+        np.testing.assert_array_equal(driver.download(hits)[: len(z)], best[: len(z)] == label)
         p = special.softmax(z.astype("f8"), axis=1)
-        np.testing.assert_allclose(driver.download(y.data), p, 1e-5, 1e-7)
-        p[np.arange(rows), [0, columns - 1, 2]] -= 1
-        np.testing.assert_allclose(driver.download(x.data), p, 1e-5, 1e-6)
-        assert np.isfinite(driver.download(values)).all()
+        np.testing.assert_allclose(driver.download(y.data)[: len(z)], p, 1e-5, 1e-7)
+        p[np.arange(len(z)), label] -= 1
+        np.testing.assert_allclose(driver.download(x.data)[: len(z)], p, 1e-5, 1e-6)
+        assert np.isfinite(driver.download(values)[: len(z)]).all()
 
 
 def check_sums(driver):
@@ -53,6 +69,13 @@ def check_sums(driver):
     ])  # fmt: skip
     np.testing.assert_allclose(driver.download(out), x.sum(axis=0), 1e-4, 1e-4)
     np.testing.assert_allclose(driver.download(norm), np.linalg.norm(x[1:]), 1e-6)
+    length, factor = driver.empty(1, "float32"), driver.empty(1, "float32")
+    driver.run(sums.global_norm(on(driver, x), partial, norm=length, factor=factor, most=1e6))
+    np.testing.assert_allclose(driver.download(length), np.linalg.norm(x), 1e-6)
+    assert driver.download(factor) == 1.0
+    wide, out = numbers(5, 203), driver.empty(203, "float32")
+    driver.run(sums.column_sums(Matrix(on(driver, wide), 5, 203), out))
+    np.testing.assert_allclose(driver.download(out), wide.sum(axis=0), 1e-5, 1e-5)
     values = driver.empty(1537, "float32")
     driver.run([
         over_rows(
@@ -66,20 +89,26 @@ def check_sums(driver):
 def check_steps(driver):
     data, order = np.arange(150, dtype=np.uint8).reshape(30, 5), np.arange(30)[::-1].copy()
     out, clock = Matrix(driver.empty(35, "float32"), 7, 5), on(driver, np.zeros(4, np.int64))
-    rule, w = Rule("adam"), numbers(333)
+    rule, w = Rule("adam"), numbers(2333)
     arrays = [on(driver, a) for a in (w, 0 * w, 0 * w)]
     options = OPTIMIZERS["adam"]
     scalars = np.array(options.scalars(1, **options.options), np.float32)
+    ones, moved = on(driver, np.ones(102, np.float32)), driver.empty(102, "float32")
+    narrowed = Matrix(driver.empty(35, "float32"), 7, 5)
     mask, y = driver.empty(101, "float32"), driver.empty(40, "float32")
     driver.run([
         gather(on(driver, order), 7, Matrix(on(driver, data), 30, 5), out, clock=clock),
         dropout(mask, 0.5, layer=1, seed=3),
+        dropout(moved[1:], 0.5, layer=1, seed=3, x=ones[1:]),
+        gather(on(driver, order), 7, Matrix(on(driver, data * 1.0), 30, 5), narrowed),
         pointwise(functors.activation("silu"), [arrays[0][3:36]], [y[1:34]]),
         rule.update([on(driver, w)], arrays, on(driver, scalars), clock=clock),
     ])  # fmt: skip
     np.testing.assert_array_equal(driver.download(out.data).reshape(7, 5), data[order[:7]])
     right = dropout_mask((1, 101), 0.5, seed=3, layer=1, step=0)[0]
     np.testing.assert_array_equal(driver.download(mask), right)
+    np.testing.assert_array_equal(driver.download(moved)[1:], right)
+    np.testing.assert_array_equal(driver.download(narrowed.data).reshape(7, 5), data[order[:7]])
     np.testing.assert_allclose(driver.download(y)[1:34], w[3:36] * special.expit(w[3:36]), 1e-6)
     updated = options.update(w, w, 0 * w, 0 * w, *scalars)[0]
     np.testing.assert_allclose(driver.download(arrays[0]), updated, 1e-5, 1e-6)

@@ -175,6 +175,46 @@ def _loops(s: Simd):
     return row_max, exponentials, distribute
 
 
+def _columns(s: Simd):
+    """The same loops over as many narrow rows as a vector has lanes: a lane is a row.
+
+    They work on the columns that `Simd.from_rows` makes. Exponentials are added in the order in
+    which a row's are, so that it does not matter which of the two ways a row goes.
+    """
+    from ...vocabulary import exp, where
+
+    lanes, width, load, store, zero = s.lanes, s.bytes, s.load, s.store, s.constant(0.0)
+    start = s.constant(float("-inf"))
+    greater = s.formula(lambda a, top: where(a > top, a, top), 2)
+    power = s.formula(lambda x, top: exp(x - top), 2)
+    add = s.formula(lambda a, b: a + b, 2)
+
+    @register_jitable
+    def largest(columns, n):
+        top = start()
+        for j in range(n):
+            top = greater(load(columns + j * width), top)
+        return top
+
+    @register_jitable
+    def masses(columns, n, top, sums, keep):
+        """The sums of a row's exponentials, which replace the columns if `keep`; `sums` is room."""
+        for j in range(n):
+            e = power(load(columns + j * width), top)
+            store(sums + j * width, e)
+            if keep:
+                store(columns + j * width, e)
+        half = lanes // 2
+        while half:
+            for j in range(min(half, n - half)):
+                at = sums + j * width
+                store(at, add(load(at), load(at + half * width)))
+            half //= 2
+        return load(sums) if n else zero()
+
+    return largest, masses
+
+
 NARROW = 128
 """Columns up to which the logarithm of a sum counts; it is taken of a vector of rows at once."""
 
@@ -182,10 +222,22 @@ NARROW = 128
 def softmax(s: Simd):
     """``exp(x - max) / sum``, row by row; y may be x."""
     row_max, _, distribute = _loops(s)
-    one = s.constant(1.0)
+    largest, masses = _columns(s)
+    one, lanes, width, load, store = s.constant(1.0), s.lanes, s.bytes, s.load, s.store
+    from_rows, to_rows, square = s.from_rows, s.to_rows, s.square
+    share, multiply = s.formula(lambda a, b: a / b, 2), s.formula(lambda a, b: a * b, 2)
 
     def kernel(step, worker, workers, rows, n, x, x_pitch, y, y_pitch):
         begin, stop = span(rows, worker)
+        columns, sums = square(), square()
+        while n <= lanes and begin + lanes <= stop:
+            from_rows(x + begin * x_pitch, x_pitch, n, columns)
+            factor = share(one(), masses(columns, n, largest(columns, n), sums, True))
+            for j in range(n):
+                at = columns + j * width
+                store(at, multiply(load(at), factor))
+            to_rows(columns, y + begin * y_pitch, y_pitch, n)
+            begin += lanes
         for i in range(begin, stop):
             row = x + i * x_pitch
             distribute(row, y + i * y_pitch, n, row_max(row, n), one(), -1, x_pitch)
@@ -207,9 +259,25 @@ def logsumexp(s: Simd, difference: bool = False):
     logarithm, add = s.formula(log, 1), s.formula(lambda a, b: a + b, 2)
     subtract = s.formula(lambda x, top, level: (x - top) - level, 3)
     row_max, exponentials, _ = _loops(s)
+    largest, masses = _columns(s)
+    width, load, store, square = s.bytes, s.load, s.store, s.square
+    from_rows, to_rows = s.from_rows, s.to_rows
 
     def kernel(step, worker, workers, rows, n, x, x_pitch, y, y_pitch, tops, levels):
         begin, stop = span(rows, worker)
+        columns, sums = square(), square()
+        while n <= lanes and begin + lanes <= stop:
+            from_rows(x + begin * x_pitch, x_pitch, n, columns)
+            top = finite(largest(columns, n))
+            level = logarithm(masses(columns, n, top, sums, False))
+            if not difference:
+                store(y + begin * size, add(level, top))
+            else:
+                for j in range(n):
+                    at = columns + j * width
+                    store(at, subtract(load(at), top, level))
+                to_rows(columns, y + begin * y_pitch, y_pitch, n)
+            begin += lanes
         block = lanes if n <= NARROW else 1
         for start in range(begin, stop, block):
             count = min(block, stop - start)
