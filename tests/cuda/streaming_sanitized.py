@@ -49,6 +49,17 @@ def check_rows(driver):
             cross_entropy(x, labels, dz=x, values=values, hits=hits),
             cross_entropy(dx, y, values=values),
         ])  # fmt: skip
+        extreme = np.full((4, columns), -200, np.float32)
+        extreme[1] = np.linspace(500, -500, columns)
+        extreme[2:], extreme[2, 1] = -np.inf, 3.0
+        hard, out = Matrix(on(driver, extreme), 4, columns), driver.empty(4, "float32")
+        soft = Matrix(driver.empty(4 * columns, "float32"), 4, columns)
+        driver.run([softmax(hard, Matrix(out, 4, 1), "logsumexp"), softmax(hard, soft)])
+        np.testing.assert_allclose(driver.download(out), special.logsumexp(extreme, axis=1), 1e-6)
+        found = driver.download(soft.data).reshape(4, columns)
+        right = special.softmax(extreme[:3].astype("f8"), axis=1)
+        np.testing.assert_allclose(found[:3], right, 1e-4, 1e-7)
+        assert np.isnan(found[3]).all()
         label = [0, columns - 1, 2][: len(z)]
         np.testing.assert_array_equal(driver.download(hits)[: len(z)], best[: len(z)] == label)
         p = special.softmax(z.astype("f8"), axis=1)
@@ -93,13 +104,15 @@ def check_steps(driver):
     arrays = [on(driver, a) for a in (w, 0 * w, 0 * w)]
     options = OPTIMIZERS["adam"]
     scalars = np.array(options.scalars(1, **options.options), np.float32)
-    ones, moved = on(driver, np.ones(102, np.float32)), driver.empty(102, "float32")
+    ones = on(driver, np.ones(102, np.float32))
+    moved, other = driver.empty(102, "float32"), driver.empty(102, "float32")
     narrowed = Matrix(driver.empty(35, "float32"), 7, 5)
     mask, y = driver.empty(101, "float32"), driver.empty(40, "float32")
     driver.run([
         gather(on(driver, order), 7, Matrix(on(driver, data), 30, 5), out, clock=clock),
         dropout(mask, 0.5, layer=1, seed=3),
-        dropout(moved[1:], 0.5, layer=1, seed=3, x=ones[1:]),
+        dropout(moved[1:], 0.5, layer=1, seed=3, x=ones[:101]),
+        dropout(other[:101], 0.5, layer=1, seed=3, x=ones[1:]),
         gather(on(driver, order), 7, Matrix(on(driver, data * 1.0), 30, 5), narrowed),
         pointwise(functors.activation("silu"), [arrays[0][3:36]], [y[1:34]]),
         rule.update([on(driver, w)], arrays, on(driver, scalars), clock=clock),
@@ -108,6 +121,7 @@ def check_steps(driver):
     right = dropout_mask((1, 101), 0.5, seed=3, layer=1, step=0)[0]
     np.testing.assert_array_equal(driver.download(mask), right)
     np.testing.assert_array_equal(driver.download(moved)[1:], right)
+    np.testing.assert_array_equal(driver.download(other)[:101], right)
     np.testing.assert_array_equal(driver.download(narrowed.data).reshape(7, 5), data[order[:7]])
     np.testing.assert_allclose(driver.download(y)[1:34], w[3:36] * special.expit(w[3:36]), 1e-6)
     updated = options.update(w, w, 0 * w, 0 * w, *scalars)[0]

@@ -9,6 +9,7 @@ pytestmark = pytest.mark.slow  # minutes of compilation
 # These lines choose a type or a width when they are compiled, or leave early what would do nothing.
 EQUIVALENT = {
     "arguments.cuh": ["WRITTEN<Argument"],
+    "numeric.cuh": ["constexpr int larger("],
     "dropout.cuh": ["if (first >= n) return;", "COUNT = V > 4 ? V : 4"],
     "rows.cuh": ["COUNT = ((SAME<Arguments, int64_t>"],
     "softmax.cuh": ["SAME<Kind, Softmax> ?"],

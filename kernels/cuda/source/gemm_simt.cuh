@@ -32,7 +32,7 @@ struct Simt {
   using C = Compute<T>;
   static constexpr int M = Tile::M, N = Tile::N, K = Tile::K, SLICES = Tile::SLICES;
   static constexpr int THREADS = Tile::THREADS, BLOCKS = Tile::BLOCKS;
-  static constexpr bool B_TRANSPOSED = B_T;
+  static constexpr bool A_TRANSPOSED = A_T, B_TRANSPOSED = B_T;
   static constexpr int GROUP = 16 / sizeof(C);  // neighbouring rows or columns of a thread
   static constexpr int VISIT = GROUP;           // columns that `visit` hands over
   static constexpr int GROUPS_M = Tile::THREAD_M / GROUP, GROUPS_N = Tile::THREAD_N / GROUP;

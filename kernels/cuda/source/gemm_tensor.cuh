@@ -26,7 +26,7 @@ struct Tensor {
   using C = float;
   static constexpr int M = Tile::M, N = Tile::N, K = Tile::K, SLICES = Tile::SLICES;
   static constexpr int THREADS = Tile::THREADS, BLOCKS = Tile::BLOCKS, STAGES = Tile::STAGES;
-  static constexpr bool B_TRANSPOSED = B_T;
+  static constexpr bool A_TRANSPOSED = A_T, B_TRANSPOSED = B_T;
   static constexpr int CHUNK = 16 / sizeof(T);
   static constexpr int VISIT = CHUNK;  // columns that `visit` hands over
   static constexpr int STEP = 2 * CHUNK, STEPS = K / STEP;  // of an mma along k

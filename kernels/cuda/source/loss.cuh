@@ -17,7 +17,7 @@ struct Best {
     bool earlier = index < 0 || (other_index >= 0 && other_index < index);
     bool equal = nan ? other_nan : other == value;
     bool larger = nan ? false : other_nan || other > value;
-    if (other_index >= 0 && (larger || (equal && earlier))) value = other, index = other_index;
+    if (larger || (equal && earlier)) value = other, index = other_index;
   }
 
   template <int LANES>

@@ -13,8 +13,12 @@ __global__ void __launch_bounds__(Engine::THREADS, Engine::BLOCKS)
               int64_t b_stride, C* workspace) {
   FNN_SHARED(typename Engine::Shared, shared, [1]);
   Engine engine;
-  int begin = blockIdx.z * depth, end = k - begin < depth ? k : begin + depth;
-  multiply_tile(engine, shared[0], m, n, begin, end, a, a_stride, b, b_stride);
+  // The part's steps count from 0: a first step that is no constant costs registers.
+  int begin = blockIdx.z * depth;
+  int steps = k - begin < depth ? k - begin : depth;
+  a += begin * (Engine::A_TRANSPOSED ? a_stride : 1);
+  b += begin * (Engine::B_TRANSPOSED ? 1 : b_stride);
+  multiply_tile(engine, shared[0], m, n, 0, steps, a, a_stride, b, b_stride);
   C* part = workspace + static_cast<int64_t>(blockIdx.z) * m * n;
   Operands<C> operands{m, n, part, n, nullptr, nullptr, nullptr, 0};
   bool packed = operands.template packed<Engine::VISIT>();
