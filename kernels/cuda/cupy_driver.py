@@ -118,6 +118,11 @@ class CupyDriver:
         start, size = buffer.data.ptr, buffer.dtype.itemsize if buffer.nbytes else 0
         return start + sum(min(0, r) for r in reach), start + sum(max(0, r) for r in reach) + size
 
+    def cublas(self, a: Any, b: Any, out: Any) -> None:
+        """``out = a @ b`` by NVIDIA's library; not part of a recording."""
+        with self.device, self._explained("a product failed"):
+            self.cupy.matmul(a, b, out=out)
+
     def load(self, kernels: Sequence[Kernel]) -> None:
         """Compile the kernels that are not loaded yet, or find them compiled.
 

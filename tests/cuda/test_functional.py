@@ -14,6 +14,7 @@ from fusednn.kernels.cuda.drivers import default_driver
 from fusednn.kernels.cuda.emulated import Buffer, Emulated
 from fusednn.kernels.formulas import ACTIVATIONS, LOSSES
 from fusednn.kernels.functional.gpu import arrays as gpu_arrays
+from fusednn.kernels.functional.gpu import products
 from fusednn.kernels.functional.gpu.arrays import OnGpu
 
 rng = np.random.default_rng(0)
@@ -386,6 +387,19 @@ def test_a_formula_of_ones_own(driver, monkeypatch):
     np.testing.assert_allclose(
         driver.download(dx), x * -2 * x * np.exp(-x * x), rtol=1e-5, atol=1e-6
     )
+
+
+def test_a_large_product_is_cublas(through_cupy, monkeypatch):
+    monkeypatch.setattr(gpu_arrays, "here", lambda: OnGpu(through_cupy))
+    a, b = normal(6, 4).astype(np.float32), normal(5, 4).astype(np.float32)
+    x, y = to(through_cupy, a, "float32"), to(through_cupy, b, "float32").transpose()
+    launched = through_cupy.cupy.launched
+    for large, cublas in ((6 * 4 * 5 + 1, False), (6 * 4 * 5, True)):
+        monkeypatch.setattr(products, "LARGE", large)
+        launched.clear()
+        found = through_cupy.download(fnn.matmul(x, y))
+        np.testing.assert_allclose(found, a @ b.T, rtol=1e-5, atol=1e-5)
+        assert [name == "cublas" for name, _ in launched] == [cublas]
 
 
 BAD = {

@@ -14,6 +14,9 @@ from ...cuda.sums import column_workspace
 from .arrays import OnGpu
 from .elementwise import multiply
 
+LARGE = 1 << 32
+"""Multiply-adds from which cuBLAS is asked for a plain product: a guess, unmeasured."""
+
 
 def matmul(on: OnGpu, a, b, out=None) -> Any:
     """Matrix product with the semantics of `numpy.matmul`."""
@@ -46,6 +49,10 @@ def product(
 ) -> Any:
     """``out = epilogue(a @ b)`` of matrices of one dtype, `out` in C order."""
     (m, k), n, dtype, gpu = a.shape, b.shape[1], str(a.dtype), on.driver.gpu
+    cublas = getattr(on.driver, "cublas", None)  # where there is a GPU
+    if cublas and epilogue is PLAIN and m * k * n >= LARGE:
+        cublas(a, b, out)
+        return out
     room = workspace_size(m, n, k, dtype, gpu) if m and n else 0
     workspace = on.empty(room, SUMS[dtype]) if room else None
     on.run(gemm(
