@@ -6,7 +6,9 @@ from streaming_checks import DTYPES
 
 from fusednn.kernels.cuda import functors, sums
 from fusednn.kernels.cuda.gemm import Matrix
+from fusednn.kernels.cuda.labels import argmax, one_hot
 from fusednn.kernels.cuda.minibatch import Rule, dropout, gather
+from fusednn.kernels.cuda.norm import layer_norm, layer_norm_backward
 from fusednn.kernels.cuda.pointwise import over_rows, pointwise
 from fusednn.kernels.cuda.profiler import profile
 from fusednn.kernels.cuda.row_wise import cross_entropy, softmax, softmax_backward
@@ -102,3 +104,24 @@ def test_sums_and_dropout_read_once(buffer):
         assert (found.read("x"), found.written("sums")) == (4 * N, 4 * columns)
     found = near_ideal([dropout(buffer(N), 0.5, layer=1, x=x)])
     assert (found.read(), found.written()) == (4 * N, 4 * N)
+
+
+@pytest.mark.parametrize("columns", [64, 1024])
+def test_normalization_reads_a_row_as_often_as_it_has_passes(columns, buffer):
+    rows = 16
+    x, y, dx, products = (Matrix(buffer(rows * columns), rows, columns) for _ in range(4))
+    whole, row = 4 * rows * columns, 4 * columns
+    found = near_ideal([layer_norm(x, y, buffer(columns), buffer(columns), 1e-5)])
+    assert (found.read("x"), found.written()) == (3 * whole, whole)
+    assert found.read("weight") == found.read("bias") == rows * row
+    found = near_ideal([layer_norm_backward(x, x, None, dx, products, 1e-5)])
+    assert (found.read(), found.written()) == (6 * whole, 2 * whole)
+
+
+@pytest.mark.parametrize("columns", [64, 1024])
+def test_labels_are_rows_in_one_write_and_rows_labels_in_one_read(columns, buffer, arrays):
+    rows = 16
+    labels, found = arrays.upload(np.zeros(rows, np.int64)), arrays.upload(np.zeros(rows, np.int64))
+    x = Matrix(buffer(rows * columns), rows, columns)
+    assert near_ideal([one_hot(labels, x)]).written() == 4 * rows * columns
+    assert near_ideal([argmax(x, found)]).read() == 4 * rows * columns
