@@ -30,7 +30,7 @@ STATEMENTS = (
 )
 LATE = re.compile(r"copy_async_wait<([^;]*)>\(\);")  # also: waits for one group too few
 CONDITION = re.compile(r"\bif \(|\bwhile \(")
-COMPARISON = re.compile(r"[^<>=!-](<|>|<=|>=)[^<>=]")
+COMPARISON = re.compile(r"[^<>=!-](<|>|<=|>=)[^<>=]|\bexists\b")
 
 
 @dataclass(frozen=True)
@@ -146,7 +146,7 @@ def _closing(text: str, opening: int) -> int:
 
 
 def _conditions(text: str) -> Iterator[tuple[int, int, bool]]:
-    """Conditions of `if` that compare, and whether what follows leaves the block."""
+    """Conditions of `if` that compare or ask what exists; whether what follows leaves the block."""
     for found in CONDITION.finditer(text):
         start = found.end()
         end = _closing(text, start - 1)

@@ -3,7 +3,9 @@
 import numpy as np
 from scipy import special
 
+from fusednn.kernels import vocabulary
 from fusednn.kernels.cuda import functors, sums
+from fusednn.kernels.cuda.formula import functor
 from fusednn.kernels.cuda.gemm import Matrix
 from fusednn.kernels.cuda.labels import argmax, label_weights, one_hot
 from fusednn.kernels.cuda.minibatch import Rule, dropout, gather
@@ -168,4 +170,16 @@ def check_norm(driver):
             np.testing.assert_allclose(found, right, 1e-4, 1e-4)
 
 
-CHECKS = (check_rows, check_sums, check_steps, check_labels, check_norm)
+def check_words(driver):
+    a = np.array([1, 2, np.nan, 3, np.inf, -np.inf, -3], np.float32)
+    b = np.array([2, 1, 3, np.nan, -np.inf, np.inf, 4], np.float32)
+    for word, numpys in ((vocabulary.maximum, np.maximum), (vocabulary.minimum, np.minimum)):
+        x, y, out = on(driver, a), on(driver, b), driver.empty(7, "float32")
+        driver.run([pointwise(functor(numpys.__name__, word, 2), [x, y], [out])])
+        np.testing.assert_array_equal(driver.download(out), numpys(a, b))
+    out = driver.empty(7, "float32")
+    driver.run([pointwise(functor("normal_cdf", vocabulary.normal_cdf, 1), [on(driver, a)], [out])])
+    np.testing.assert_allclose(driver.download(out), special.ndtr(a), 1e-6)
+
+
+CHECKS = (check_rows, check_sums, check_steps, check_labels, check_norm, check_words)

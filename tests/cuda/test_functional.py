@@ -66,6 +66,7 @@ case(
     ],
     normal(9, 5), normal(9, 5), positive(9),
 )  # fmt: skip
+case("numbers", lambda p: [fnn.mse_loss(p, 1), fnn.mse_loss(p, np.float32(0.5))], normal(9))
 case(
     "options",
     lambda p, t: [fnn.huber_loss(p, t, delta=0.5), fnn.leaky_relu(p, negative_slope=0.3)],

@@ -19,9 +19,11 @@ EQUIVALENT = {
     "gemm_tensor.cuh": ["SLICE_SCRATCH = ", "C scratch[", "if (next < end)"],
     "split_k.cuh": ["Span<V> span{row, column, n - column < V"],
     "mlp.cuh": [],
+    "staged.cuh": [],
 }  # fmt: skip
 FINDS = {
     "epilogue.cuh": checks.check_simt,
+    "staged.cuh": checks.check_simt_and_slabs,
     "tile.cuh": checks.check_simt,
     "gemm_simt.cuh": checks.check_simt_and_slabs,
     "swizzled.cuh": checks.check_tensor_and_slabs,

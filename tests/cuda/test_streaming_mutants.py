@@ -29,6 +29,7 @@ FINDS = {
     "rows.cuh": checks.check_sums,
     "softmax.cuh": checks.check_rows,
     "sums.cuh": checks.check_sums,
+    "words.cuh": checks.check_words,
 }
 
 

@@ -5,7 +5,10 @@ import pytest
 from scipy import special
 from streaming_checks import COMPUTES, DTYPES, Window, held, on_every_schedule
 
+from fusednn.kernels.cuda import sums
+from fusednn.kernels.cuda.emulated import Emulated
 from fusednn.kernels.cuda.gemm import Matrix
+from fusednn.kernels.cuda.norm import layer_norm, layer_norm_backward
 from fusednn.kernels.cuda.row_wise import (
     cross_entropy,
     cross_entropy_kernel,
@@ -269,3 +272,28 @@ def test_shapes_that_differ_are_refused(arrays):
         cross_entropy(a, arrays.upload(np.zeros(2, np.int64)), dz=b)
     with pytest.raises(ValueError, match=r"\[softmax_backward\] dx is 2 x 3 and|dx is 2 x 3"):
         softmax_backward(b, b, a)
+
+
+def test_bits_are_the_same_for_twenty_schedules(arrays):
+    """Of whatever adds up: a row's mass, its moments, columns, norms."""
+    rows, columns = 7, 1300
+    z, _ = arrays.store(logits((rows, columns)), "float32")
+    labels = arrays.upload(np.arange(rows))
+    names = ("y", "dz", "dx", "normal", "products", "values", "column", "total", "norm")
+    sizes = (rows * columns,) * 5 + (rows, columns, 1, 1)
+    found = []
+    for seed in range(20):
+        out = {n: arrays.full_of_nan(s, "float32") for n, s in zip(names, sizes, strict=True)}
+        partial = arrays.full_of_nan(sums.PARTIALS, "float64")
+        x, y, dz, dx, normal, products = (
+            Matrix(a, rows, columns) for a in (z, *(out[name] for name in names[:5]))
+        )
+        Emulated(seed).run([
+            softmax(x, y), softmax_backward(x, y, dx), layer_norm(x, normal, None, None, 1e-5),
+            cross_entropy(x, labels, dz=dz, values=out["values"]),
+            layer_norm_backward(x, x, None, dx, products, 1e-5),
+            *sums.column_sums(x, out["column"]), *sums.total(z, partial, out["total"]),
+            *sums.global_norm(z, partial, norm=out["norm"]),
+        ])  # fmt: skip
+        found.append({name: arrays.driver.download(a).tobytes() for name, a in out.items()})
+    assert all(bits == found[0] for bits in found[1:])

@@ -67,7 +67,7 @@ class OnGpu:
         """
         return [
             None if a is None
-            else self.upload(np.asarray(a)) if isinstance(a, (int, float, bool))
+            else self.upload(np.asarray(a)) if isinstance(a, int | float | np.generic)
             else self.driver.adopt(f"{who}] [{name}", a)
             for name, a in arrays.items()
         ]  # fmt: skip
@@ -90,8 +90,9 @@ class OnGpu:
                 raise TypeError(
                     f"[{who}] {name} has dtype {a.dtype}; pass real numbers, float32 or float64."
                 )
-        numbers = (int, float, bool)
-        plain = [a.dtype for name, a in given.items() if not isinstance(arrays[name], numbers)]
+        plain = [
+            a.dtype for name, a in given.items() if type(arrays[name]) not in (int, float, bool)
+        ]
         dtype = np.result_type(*plain) if plain else F64
         dtype = dtype if dtype.kind == "f" else F64
         return [

@@ -67,7 +67,6 @@ def function(spec: Pointwise) -> Functor:
 
 
 PRODUCT = Pointwise("product", lambda a, b: a * b, 2)
-QUOTIENT = Pointwise("quotient", lambda a, b: a / b, 2)
 SCALED = Pointwise("scaled", lambda a, factor: a * factor, 1, scalars=1)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from ...cuda.gemm import Matrix
 from ...cuda.pointwise import over_rows
 from ...vocabulary import maximum, sqrt
 from .arrays import OnGpu
-from .elementwise import elementwise, function
+from .elementwise import PRODUCT, elementwise, function, multiply
 from .products import column_sums
 
 
@@ -67,7 +68,6 @@ _INVERSE = Pointwise("inverse deviation", lambda variance, eps: 1.0 / sqrt(varia
 _RUNNING = Pointwise(
     "running", lambda kept, new, factor, part: kept + part * (new * factor - kept), 2, 1, 2
 )
-_PRODUCT = Pointwise("product", lambda a, b: a * b, 2)
 
 
 def batch_norm(
@@ -100,7 +100,7 @@ def batch_norm(
         )
     scale = _row(on, _INVERSE, [variance], [eps])
     if weight is not None:
-        elementwise(on, _PRODUCT, [scale, weight], [scale])
+        multiply(on, scale, weight)
     bias = _zeros(on, scale) if bias is None else bias
     _over(on, normal, [rows], [mean, scale, bias], on.rows(target))
     return on.answer(who, target, out)
@@ -132,7 +132,7 @@ def batch_norm_backward(
     dweight = column_sums(on, made.reshape(*flat))
     share = 1.0 / rows.rows if training else 0.0
     level, slope = (_row(on, _SHARE, [a], [share]) for a in (dbias, dweight))
-    scale = r if weight is None else _row(on, _PRODUCT, [r, weight])
+    scale = r if weight is None else _row(on, PRODUCT, [r, weight])
     _over(on, gradient, [slopes, rows], [mean, r, level, slope, scale], on.rows(made))
     return made, dweight, dbias
 
@@ -148,7 +148,7 @@ def _moments(on: OnGpu, rows: Matrix, dtype) -> tuple[Any, Any]:
     return _row(on, _MEAN, [mean, lost], [share]), _row(on, _VARIANCE, [square, lost], [share])
 
 
-def _row(on: OnGpu, spec: Pointwise, inputs: list, numbers: list = []) -> Any:  # noqa: B006
+def _row(on: OnGpu, spec: Pointwise, inputs: list, numbers: Sequence[float] = ()) -> Any:
     """A new row that a formula makes of rows."""
     out = on.empty(inputs[0].shape, inputs[0].dtype)
     elementwise(on, spec, inputs, [out], numbers)
