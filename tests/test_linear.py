@@ -282,3 +282,37 @@ def test_bad_input_is_refused(call, error, message):
     with pytest.raises(error, match=message):
         call()
     assert (X == 1).all()
+
+
+@pytest.mark.parametrize("activation", [None, "relu", "tanh", "gelu", "identity", "softmax"])
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_a_large_layer_is_its_rows(activation, bias, dtype):
+    """Bias and activation meet parts of a large product; every element is that of a small one."""
+    rng = np.random.default_rng(3)
+    x, w = (rng.standard_normal(shape).astype(dtype) for shape in ((2100, 40), (40, 70)))
+    b = rng.standard_normal(140).astype(dtype)[::2] if bias else None
+    small = np.concatenate([fnn.linear(rows, w, b, activation=activation) for rows in
+                            np.split(x, 30)])  # fmt: skip
+    out = np.full((2100, 70), np.nan, dtype)
+    assert fnn.linear(x, w, b, activation=activation, out=out) is out
+    for found in (
+        out, fnn.linear(x, w, b, activation=activation),
+        fnn.linear(np.asfortranarray(x), np.ascontiguousarray(w.T).T, b, activation=activation),
+    ):  # fmt: skip
+        np.testing.assert_allclose(found, small, 1e-4, 100 * np.finfo(dtype).eps)
+    np.testing.assert_array_equal(out, small)
+
+
+def test_a_large_layer_follows_a_name_that_is_registered_again():
+    x, w = np.ones((2100, 8), np.float32), np.eye(8, 70, dtype=np.float32)
+    for slope in (2.0, 3.0):
+        @fnn.activation
+        def steep(x, slope=slope):
+            return x * slope
+
+        @steep.derivative
+        def _(x, slope=slope):
+            return 0.0 * x + slope
+
+        assert fnn.linear(x, w, activation="steep").max() == slope

@@ -45,7 +45,9 @@ _plans: OrderedDict[tuple, Plan] = OrderedDict()
 _lock = RLock()
 
 
-def gemm(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
+def gemm(
+    a: np.ndarray, b: np.ndarray, out: np.ndarray, formula: int = 0, operands: int = 0
+) -> None:
     """Write ``a @ b`` to `out`: the same bits, whether through the door or not.
 
     Parameters
@@ -55,6 +57,9 @@ def gemm(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
         contiguous is it copied.
     out : ndarray of shape (m, n)
         Of the same dtype, with contiguous rows, and overlapping neither.
+    formula, operands : int
+        Addresses of a `Pointwise` kernel that is applied to what was multiplied, part by part, and
+        of its operands. Not for a product of one row, of one column, or of nothing.
     """
     m, k = a.shape
     n = b.shape[1]
@@ -85,7 +90,10 @@ def gemm(a: np.ndarray, b: np.ndarray, out: np.ndarray) -> None:
                 _learn(str(a.dtype), a_order, m, n, workers)
                 if m * n * k < WORTH_WAKING:  # one thread's, if the others sleep
                     _learn(str(a.dtype), a_order, m, n, 1)
-        plan.run(0, 1, a=a.ctypes.data, b=b.ctypes.data, c=out.ctypes.data)
+        plan.run(
+            0, 1, a=a.ctypes.data, b=b.ctypes.data, c=out.ctypes.data, formula=formula,
+            operands=operands,
+        )  # fmt: skip
 
 
 def is_plain(x: np.ndarray) -> bool:
@@ -154,7 +162,7 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
         catalog.op("matmul", "matmul", dtype), rows_of=rows_of, panels_of=panels_of, a=Slot("a"),
         a_stride=a_stride, by_rows=a_order == ROWS, b=Slot("b"), b_stride=b_stride,
         copy_b=b_order == ROWS, direct_b=direct_b, copy_a=copy_a, c=Slot("c"), c_pitch=pitch,
-        n=n, k=k, mc=MC, kc=kc, group=group,
+        n=n, k=k, mc=MC, kc=kc, group=group, formula=Slot("formula"), operands=Slot("operands"),
         **_tiles(isa, a_order, rows, n, lanes), **Scratch.fields(scratch),
     )  # fmt: skip
     return plan.finish()

@@ -8,9 +8,11 @@ from math import prod
 
 import numpy as np
 
-from ..cpu.direct import over_rows
+from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, over_rows
 from ..cpu.elementwise import elementwise_door
-from ..cpu.pointwise import Pointwise
+from ..cpu.jit import compiled
+from ..cpu.matmul import gemm
+from ..cpu.pointwise import Pointwise, operands
 from ..formulas import ACTIVATIONS
 from . import rows
 from .activations import BY_NAME
@@ -50,7 +52,8 @@ def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=N
         and (out is None or type(out) is np.ndarray and out.dtype is x.dtype)
     ):  # fmt: skip
         if axis == -1 and (b is None or b.shape == w.shape[1:]):
-            return epilogue(matmul(x, w, out=out), b)
+            fused = _fused(x, w, b, activation, out)
+            return epilogue(matmul(x, w, out=out), b) if fused is None else fused
         if axis == 0 and out is None and (b is None or b.shape == (w.shape[1], 1)):
             return _columns_epilogue(matmul(w.T, x), b, activation)
     on = gpu_of(x, w, b, out)
@@ -78,6 +81,38 @@ def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=N
     z = epilogue(matmul(_as_rows(x), w), b)
     answer[...] = z.reshape(answer.shape)
     return answer
+
+
+def _fused(x, w, b, activation: str | None, out) -> np.ndarray | None:
+    """The layer of large arrays, with bias and activation on parts that are still in the cache.
+
+    None where there are neither, where rows go together (softmax), or where little is to be gained.
+    """
+    rows, units = x.shape[0], w.shape[1]
+    if (
+        rows * units < PARALLEL_ELEMENTS or rows == 1 or units == 1 or activation in ROWS
+        or b is None and activation is None or not w.shape[0]
+    ):  # fmt: skip
+        return None
+    answer = result("linear", x, out, [], shape=(rows, units))
+    if not answer.flags.c_contiguous or any(np.may_share_memory(answer, a) for a in (x, w)):
+        return None
+    entry = ACTIVATIONS.get(activation or "linear")
+    if entry is None:  # the default of a function with a choice
+        entry = next(e for e in ACTIVATIONS.values() if e.function == activation)
+    row = None if b is None else np.ascontiguousarray(b)
+    places = [] if row is None else [(row.ctypes.data, 0)]
+    table = operands(*places, (answer.ctypes.data, answer.strides[0]))
+    formula = _layer_kernel(entry.value, NAMES[x.dtype.char], b is not None)
+    gemm(x, w, answer, formula, table.ctypes.data)
+    return answer
+
+
+@cache
+def _layer_kernel(value: Callable, dtype: str, bias: bool) -> int:
+    """Address of the kernel of what comes after a product."""
+    formula = (lambda z, b: value(z + b)) if bias else value
+    return compiled([Pointwise("layer", formula, 1 + bias).kernel(dtype)])[0].address
 
 
 def _columns_epilogue(z: np.ndarray, b, activation):

@@ -14,7 +14,8 @@ def matmul(s: Simd):
     A block of `kc` rows of B is packed into panels (`copy_b`: its rows are contiguous; else its
     columns are, and it is transposed in registers), unless there are so few rows of A that packing
     would cost more than it saves (`direct_b`). Blocks of A are copied (`copy_a`) only where its
-    pitch would throw its own rows out of the cache.
+    pitch would throw its own rows out of the cache. A `formula`, which is a `Pointwise` kernel, is
+    applied to every block of c while that is in the cache.
     """
     vector, wide, size, lanes = s.bytes, 2 * s.bytes, s.size, s.lanes
     nr = 2 * lanes
@@ -24,7 +25,7 @@ def matmul(s: Simd):
     def kernel(
         step, worker, workers, rows_of, panels_of, a, a_stride, by_rows, b, b_stride, copy_b,
         direct_b, copy_a, c, c_pitch, n, k, mc, kc, group, tiles, narrow_tiles, most, narrow_most,
-        scratch, scratch_step,
+        scratch, scratch_step, formula, operands,
     ):  # fmt: skip
         packed = scratch + worker * scratch_step
         edge = packed + group * kc * wide
@@ -121,6 +122,12 @@ def matmul(s: Simd):
                                             place + r * c_pitch + j * size, row, columns - j
                                         )
                             i += mr
+                    if formula and k0 + kc >= k:
+                        first = p0 * nr
+                        call(
+                            formula, operands, i0, rows, first, min(n, p1 * nr) - first,
+                            c + i0 * c_pitch + first * size, c_pitch,
+                        )  # fmt: skip
 
     return kernel
 
