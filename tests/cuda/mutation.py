@@ -6,6 +6,7 @@ which it does not. It tries several schedules, then the sanitizers.
 
 from __future__ import annotations
 
+import os
 import re
 import shutil
 import tempfile
@@ -14,13 +15,15 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from fusednn.kernels.cuda.build import SOURCE, BuildError
-from fusednn.kernels.cuda.emulated import Emulated, EmulationError
+from fusednn.kernels.cuda.emulated import Emulated
 from fusednn.kernels.cuda.sanitizer import SanitizerError, sanitize
 from fusednn.kernels.cuda.variants import ADDRESS, PLAIN, THREAD
 
 SCHEDULES = ("lifo", "fifo", 1)
 # A mutant may leave a name unused, which is no way to find it.
 FAST = replace(PLAIN, name="mutant", kernels=("-O1", "-g1", "-w"))
+
+PASSED, FAILED, NOT_BUILT = range(3)
 
 STATEMENTS = (
     r"__syncthreads\(\);",
@@ -109,12 +112,11 @@ def _noticed(
             shutil.copy(path, folder)
         (folder / header).write_text(mutant.text)
         for schedule in SCHEDULES:
-            try:
-                check(Emulated(schedule, FAST, folder))
-            except (AssertionError, EmulationError):
+            ended = _in_a_child(check, schedule, folder)
+            if ended == NOT_BUILT:
+                raise AssertionError(f"{header}, {mutant} does not compile")
+            if ended != PASSED:
                 return True
-            except BuildError as error:
-                raise AssertionError(f"{header}, {mutant} does not compile") from error
         if sanitizers:
             for variant in (ADDRESS, THREAD):
                 try:
@@ -122,6 +124,22 @@ def _noticed(
                 except SanitizerError:
                     return True
     return False
+
+
+def _in_a_child(check: Callable, schedule: str | int, folder: Path) -> int:
+    """How a check ends in a process of its own, whose memory a mutant may ruin."""
+    child = os.fork()
+    if not child:
+        ended = FAILED
+        try:
+            check(Emulated(schedule, FAST, folder))
+            ended = PASSED
+        except BuildError as error:
+            print(error)
+            ended = NOT_BUILT
+        finally:
+            os._exit(ended)
+    return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
 
 
 def _mutant(text: str, start: int, end: int, new: str) -> Mutant:
