@@ -7,7 +7,7 @@ between tiles is a model of time, unmeasured.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from .epilogue import Epilogue
 from .kernel import Instruction, Kernel, Parameter
@@ -75,6 +75,11 @@ class Tile:
     def registers(self) -> int:
         """The most a thread may use."""
         return min(255, REGISTERS // (self.threads * self.blocks) // 8 * 8)
+
+    def alone(self) -> Tile:
+        """The same tile, a block of which may take all registers of a multiprocessor."""
+        head, _ = self.text.rsplit(", ", 1)
+        return replace(self, text=f"{head}, 1>", blocks=1, occupancy=1)
 
     def count(self, m: int, n: int) -> int:
         """Tiles of an m x n result."""

@@ -121,7 +121,14 @@ class WeightGradients:
 
 
 def weight_gradients_kernel(engine: Engine) -> Kernel:
-    """Weight and bias gradients of all layers of a table."""
+    """Weight and bias gradients of all layers of a table.
+
+    Its table and the sums for biases take registers: beside the accumulators of a large tile of
+    single multiply-adds there is no room for them if two blocks share a multiprocessor.
+    """
+    tile = engine.tile
+    if not engine.tensor and tile.m * tile.n >= 128 * 128:
+        engine = replace(engine, tile=tile.alone())
     return engine.kernel("weight_gradients", WEIGHT_GRADIENTS, "split_k.cuh")
 
 
