@@ -6,6 +6,7 @@ which it does not. It tries several schedules, then the sanitizers.
 
 from __future__ import annotations
 
+import faulthandler
 import os
 import re
 import shutil
@@ -131,6 +132,7 @@ def _in_a_child(check: Callable, schedule: str | int, folder: Path) -> int:
     child = os.fork()
     if not child:
         ended = FAILED
+        faulthandler.disable()  # a mutant's crash is no news
         try:
             check(Emulated(schedule, FAST, folder))
             ended = PASSED

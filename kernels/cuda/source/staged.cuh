@@ -29,7 +29,7 @@ struct Staged {
 #pragma unroll
     for (int j = 0; j < EACH; j++) {
       int i = threadIdx.x + j * THREADS;
-      if (!exists(i)) break;
+      if (!exists(i)) break;  // would be held in vain
       int outer = from.origin + line(i), inner = k + step(i);
       held[j] = K_CONTIGUOUS ? from.template read<V>(outer, from.extent, inner, end)
                              : from.template read<V>(inner, end, outer, from.extent);
