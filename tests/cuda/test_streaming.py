@@ -270,4 +270,4 @@ def test_the_registry_has_every_kernel_once():
     rows = streaming.rows()
     assert len({row.expression for row in rows}) == len(rows) > 500
     for row in rows:
-        assert row.expects or row.name in ("sum_finish", "norm_finish")
+        assert row.expects or row.name in ("sum_finish", "norm_finish", "label_weights")

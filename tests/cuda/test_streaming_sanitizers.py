@@ -6,6 +6,8 @@ import streaming_sanitized
 from fusednn.kernels.cuda.sanitizer import sanitize
 from fusednn.kernels.cuda.variants import ADDRESS, THREAD
 
+pytestmark = pytest.mark.slow  # minutes of compilation
+
 
 @pytest.mark.parametrize("variant", [ADDRESS, THREAD], ids=lambda variant: variant.name)
 @pytest.mark.parametrize("check", streaming_sanitized.CHECKS, ids=lambda check: check.__name__)
