@@ -199,12 +199,15 @@ def test_missing_tools_are_one_sentence(monkeypatch):
 
 
 def families():
-    """The registry's kernels by header, in groups that compile in some seconds."""
+    """The registry's kernels by header, in groups that compile in some seconds; later ones are slow."""
     groups = defaultdict(list)
     for kernel in KERNELS:
         groups[kernel.header].append(kernel)
     return [
-        pytest.param(kernels[first : first + 32], id=f"{header}:{first}")
+        pytest.param(
+            kernels[first : first + 32], id=f"{header}:{first}",
+            marks=pytest.mark.slow if first else (),
+        )
         for header, kernels in groups.items()
         for first in range(0, len(kernels), 32)
     ]
