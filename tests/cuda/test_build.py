@@ -199,7 +199,7 @@ def test_missing_tools_are_one_sentence(monkeypatch):
 
 
 def families():
-    """The registry's kernels by header, in groups that compile in some seconds; later ones are slow."""
+    """The registry's kernels by header, in groups of some seconds; the first by default."""
     groups = defaultdict(list)
     for kernel in KERNELS:
         groups[kernel.header].append(kernel)
