@@ -62,7 +62,7 @@ def whole(name: str) -> Case:
         Work(0.0, 0.0),
         {"program": program, "empty": empty},
         run,
-        quick=name in ("import", "training 8-32-32-1"),
+        quick=name == "import",
         samples=1,
     )
 
