@@ -160,7 +160,7 @@ class Arena:
                 time.sleep(0.05)
             start = time.perf_counter()
             reply = self._process(name, case).ask("turn")
-            if time.perf_counter() - start > LONG or machine.whole():
+            if "failed" in reply or time.perf_counter() - start > LONG or machine.whole():
                 break
         return reply
 

@@ -159,8 +159,8 @@ def _accumulators() -> int:
 @cache
 def _multiplier(dtype: str) -> Callable[[int], None]:
     """So many rounds of multiply-adds of every accumulator."""
-    library, function = _compiled(_loop(dtype, _isa().lanes(dtype), _accumulators()))
-    function.library = library
+    engine, function = _compiled(_loop(dtype, _isa().lanes(dtype), _accumulators()))
+    function.engine = engine  # without it the code is gone
     return function
 
 

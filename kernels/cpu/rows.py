@@ -37,7 +37,7 @@ def row_door(
     Parameters
     ----------
     op : tuple
-        Name and options of what runs: see `templates.rows`.
+        Name and options of what runs: see `templates.softmax`.
     whole : bool
         Whether the answer has the arrays' shape, or loses the last axis.
     """
@@ -51,7 +51,7 @@ def row_door(
             "as_long": function(c.PyLong_AsLong), "failed": function(c.PyErr_Occurred),
         }  # fmt: skip
         name, *options = op
-        ops = [catalog.op("rows", name, dtype, *options) for dtype in DTYPES]
+        ops = [catalog.op("softmax", name, dtype, *options) for dtype in DTYPES]
         room = np.zeros((2, MOST_ROWS + 64))
         fixed = {"tops": room.ctypes.data, "levels": room[1:].ctypes.data}
         _fill(context, ROW_FIELDS, words, names, ops, fixed, room)
@@ -87,7 +87,7 @@ def entropy_door(python: Callable, *, value: bool, gradient: bool) -> Any:
             "scales": scale.ctypes.data, "labels": labels.ctypes.data,
         }  # fmt: skip
         options = (True, gradient, False)
-        ops = [catalog.op("rows", "cross_entropy", dtype, *options) for dtype in DTYPES]
+        ops = [catalog.op("softmax", "cross_entropy", dtype, *options) for dtype in DTYPES]
         _fill(context, ENTROPY_FIELDS, words, names, ops, fixed, values, scale, labels, types)
         return catalog.door("row_functions", "entropy")
 

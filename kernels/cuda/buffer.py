@@ -6,6 +6,7 @@ import ctypes
 import itertools
 import mmap
 import weakref
+from collections.abc import Callable
 from functools import cache
 from typing import Any
 
@@ -79,11 +80,9 @@ class Buffer:
 
 
 class HostArrays:
-    """What drivers do with buffers that lie in the host's memory."""
+    """What drivers do with buffers that lie in the host's memory, which they make by `empty`."""
 
-    def empty(self, shape: Any, dtype: Any) -> Buffer:
-        """A buffer."""
-        raise NotImplementedError
+    empty: Callable[[Any, Any], Buffer]
 
     def adopt(self, name: str, array: Any) -> Buffer:
         """`array`, if it is a buffer."""

@@ -59,7 +59,7 @@ def includes(text: str, folder: Path = SOURCE) -> dict[str, str]:
     return found
 
 
-def emulator_library(module: Module, variant: Variant = PLAIN, source: Path = SOURCE) -> Path:
+def emulator_module(module: Module, variant: Variant = PLAIN, source: Path = SOURCE) -> Path:
     """The shared library in which the host runs `module`; compiled once per machine.
 
     Parameters

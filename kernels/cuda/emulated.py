@@ -39,10 +39,10 @@ from typing import Any
 import numpy as np
 
 from .buffer import Buffer, FencedMemory, HostArrays, Memory
-from .build import SOURCE, emulator_library
+from .build import SOURCE, emulator_module
 from .engine import Gpu
 from .kernel import Kernel, Launch, Module
-from .library import EmulationError, Library
+from .loaded import EmulationError, Loaded
 from .variants import PLAIN, Variant
 
 __all__ = ["Buffer", "EmulationError", "Emulated", "Recorded"]
@@ -70,7 +70,7 @@ class Emulated(HostArrays):
     ):
         self.order, self.seed = _order(schedule)
         self.variant, self.source = variant, source
-        self.loaded: dict[Kernel, tuple[Library, int]] = {}
+        self.loaded: dict[Kernel, tuple[Loaded, int]] = {}
 
     def empty(self, shape: int | Sequence[int], dtype: Any) -> Buffer:
         """A buffer of NaN."""
@@ -93,8 +93,8 @@ class Emulated(HostArrays):
         """Compile the kernels that are not loaded yet, as one module."""
         missing = [kernel for kernel in dict.fromkeys(kernels) if kernel not in self.loaded]
         if missing:
-            library = Library(emulator_library(Module(missing), self.variant, self.source))
-            self.loaded |= {kernel: (library, library.find(kernel)) for kernel in missing}
+            module = Loaded(emulator_module(Module(missing), self.variant, self.source))
+            self.loaded |= {kernel: (module, module.find(kernel)) for kernel in missing}
 
     def run(self, launches: Sequence[Launch]) -> None:
         """Run `launches` one after another.
@@ -108,8 +108,8 @@ class Emulated(HostArrays):
         """
         self.load([launch.kernel for launch in launches])
         for launch in launches:
-            library, index = self.loaded[launch.kernel]
-            library.run(index, launch, self.order, self.seed)
+            module, index = self.loaded[launch.kernel]
+            module.run(index, launch, self.order, self.seed)
 
     def record(self, launches: Sequence[Launch]) -> Recorded:
         """Keep `launches` to be run as a whole."""

@@ -13,7 +13,7 @@ from .buffer import Buffer
 from .build import SOURCE, BuildError
 from .emulated import Emulated
 from .kernel import Launch
-from .library import Library
+from .loaded import Loaded
 from .variants import PROFILER
 
 
@@ -109,12 +109,12 @@ def profile(launches: Sequence[Launch], source: Path = SOURCE) -> Profile:
     driver.load([launch.kernel for launch in launches])
     sites: list[Site] = []
     for launch in launches:
-        library, _ = driver.loaded[launch.kernel]
+        module, _ = driver.loaded[launch.kernel]
         names, ranges = _buffers(launch)
-        library.library.fnn_profile(ranges, len(names))
+        module.code.fnn_profile(ranges, len(names))
         driver.run([launch])
-        library.library.fnn_profiled.restype = ctypes.c_char_p
-        sites += _sites(library, library.library.fnn_profiled().decode(), names)
+        module.code.fnn_profiled.restype = ctypes.c_char_p
+        sites += _sites(module, module.code.fnn_profiled().decode(), names)
     return Profile(_merged(sites))
 
 
@@ -125,9 +125,9 @@ def _buffers(launch: Launch) -> tuple[list[str], ctypes.Array]:
     return [name for name, _ in named], (ctypes.c_uint64 * len(numbers))(*numbers)
 
 
-def _sites(library: Library, report: str, names: list[str]) -> list[Site]:
+def _sites(module: Loaded, report: str, names: list[str]) -> list[Site]:
     rows = [[int(number) for number in line.split()] for line in report.splitlines()]
-    places = source_lines(library.path, [row[1] for row in rows])
+    places = source_lines(module.path, [row[1] for row in rows])
     return [
         Site(place, names[space] if space >= 0 else "shared", size, bool(write), *counts)
         for place, (space, _, size, write, *counts) in zip(places, rows, strict=True)

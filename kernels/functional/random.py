@@ -9,7 +9,7 @@ import numpy as np
 
 from ..cpu import catalog, team
 from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, run_op
-from .arrays import answered, floats, gpu_of, result
+from .arrays import answered, floats, gpu_of, result, same_shape
 
 
 def dropout(x, p: float, *, mask=None, seed=None, out=None) -> np.ndarray:
@@ -80,11 +80,7 @@ def _dropout(who: str, x, p: float, mask, seed, out) -> np.ndarray:
     (x,) = floats(who, x=x)
     if mask is not None:
         mask = np.asarray(mask, bool)
-        if mask.shape != x.shape:
-            raise ValueError(
-                f"[{who}] x has shape {x.shape} but mask has shape {mask.shape}; both must be "
-                "equal."
-            )
+        same_shape(who, x=x, mask=mask)
         factors = mask * x.dtype.type(1 / (1 - p))
     else:
         factors = _factors(x.shape, x.dtype, p, seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from math import nan, prod
+from typing import Any
 
 import numpy as np
 
@@ -76,7 +77,7 @@ def finish(losses, reduction: str, scale: float, count: float | None = None):
     if on:
         from .gpu.losses import finish as finish_on_gpu
 
-        return finish_on_gpu(on, "loss", losses, reduction, scale, count)
+        return finish_on_gpu(on, losses, reduction, scale, count)
     if reduction == "none":
         return losses * losses.dtype.type(scale)
     total = losses.sum(dtype=np.float64)
@@ -85,15 +86,28 @@ def finish(losses, reduction: str, scale: float, count: float | None = None):
 
 
 def weights(who: str, sample_weight, shape) -> np.ndarray | None:
-    """Weights of the shape of the losses; a weight a sample fits its first axis."""
+    """Weights of the shape of the losses."""
+    weight = fit_weights(who, sample_weight, shape)
+    return None if weight is None else np.broadcast_to(weight, shape)
+
+
+def fit_weights(who: str, sample_weight, shape, on=None) -> Any:
+    """Weights that can be repeated to the shape of the losses; one a sample fits its first axis.
+
+    `on` is the GPU on which they are, if they are on one.
+    """
     if sample_weight is None:
         return None
-    (weight,) = floats(who, sample_weight=sample_weight)
+    (weight,) = (on.floats if on else floats)(who, sample_weight=sample_weight)
+    shape = tuple(shape)
     if weight.shape == shape[:1]:
         weight = weight.reshape(shape[:1] + (1,) * (len(shape) - 1))
     try:
-        return np.broadcast_to(weight, shape)
+        fits = np.broadcast_shapes(weight.shape, shape) == shape
     except ValueError:
+        fits = False
+    if not fits:
         raise ValueError(
             f"[{who}] sample_weight has shape {weight.shape}; it must be {shape[:1]} or {shape}."
-        ) from None
+        )
+    return weight

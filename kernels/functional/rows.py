@@ -20,20 +20,19 @@ def _function(
 
     def python(*args, **options):
         given = bind(who, names, len(arrays), args, options)
-        on = gpu_of(*(given[name] for name in arrays), given.get("out"))
+        axis, out = given.get("axis", -1), given.get("out")
+        on = gpu_of(*(given[name] for name in arrays), out)
+        inputs = (on.floats if on else floats)(who, **{name: given[name] for name in arrays})
+        same_shape(who, **dict(zip(arrays, inputs, strict=True)))
+        x = inputs[0]
+        check_axis(who, x, axis)
+        if not whole and not x.shape[axis]:
+            raise ValueError(f"[{who}] x has shape {x.shape}: nothing to add up along axis {axis}.")
         if on:
             from .gpu.rows import apply
 
-            found = {name: given[name] for name in arrays}
-            return apply(on, who, op, found, given.get("axis", -1), given.get("out"), whole)
-        inputs = floats(who, **{name: given[name] for name in arrays})
-        same_shape(who, **dict(zip(arrays, inputs, strict=True)))
-        x, axis, out = inputs[0], given.get("axis", -1), given.get("out")
-        if x.ndim == 0 or not -x.ndim <= axis < x.ndim:
-            raise ValueError(f"[{who}] axis {axis} is not an axis of an array of shape {x.shape}.")
+            return apply(on, who, op, inputs, axis, out, whole)
         shape = x.shape if whole else np.delete(x.shape, axis)
-        if not whole and not x.shape[axis]:
-            raise ValueError(f"[{who}] x has shape {x.shape}: nothing to add up along axis {axis}.")
         moved = [np.ascontiguousarray(np.moveaxis(a, axis, -1)) for a in inputs]
         answer = None if out is None else result(who, x, out, inputs, shape=tuple(shape))
         target = answer
@@ -53,6 +52,12 @@ def _function(
     return row_door(op, python, arrays, whole=whole)
 
 
+def check_axis(who: str, x, axis: int) -> None:
+    """Raise ValueError unless x has that axis."""
+    if x.ndim == 0 or not -x.ndim <= axis < x.ndim:
+        raise ValueError(f"[{who}] axis {axis} is not an axis of an array of shape {x.shape}.")
+
+
 def run_rows(op: tuple, inputs: Sequence[np.ndarray], out: np.ndarray) -> None:
     """Run a row-wise op over the last axis of arrays in C order."""
     if not inputs[0].size:
@@ -69,7 +74,7 @@ def run_rows(op: tuple, inputs: Sequence[np.ndarray], out: np.ndarray) -> None:
         fields[f"{names[-1]}_pitch"] = out.itemsize
     room = np.empty((2, rows), out.dtype)
     run_op(
-        catalog.op("rows", op[0], dtype, *op[1:]), workers, rows, n=n, tops=room.ctypes.data,
+        catalog.op("softmax", op[0], dtype, *op[1:]), workers, rows, n=n, tops=room.ctypes.data,
         levels=room[1:].ctypes.data, **fields,
     )  # fmt: skip
 
@@ -80,7 +85,7 @@ def row_argmax(x: np.ndarray) -> np.ndarray:
     if x.size:
         workers = team.get_num_threads() if x.size >= PARALLEL_ELEMENTS else 1
         run_op(
-            catalog.op("rows", "argmax", NAMES[x.dtype.char]), workers, len(x), n=x.shape[1],
+            catalog.op("softmax", "argmax", NAMES[x.dtype.char]), workers, len(x), n=x.shape[1],
             x=x.ctypes.data, x_pitch=x.strides[0], out=out.ctypes.data,
         )  # fmt: skip
     return out
@@ -163,19 +168,19 @@ def logsumexp_backward(dy, x, *, axis: int = -1, out=None) -> np.ndarray:
     """
     who = "logsumexp_backward"
     on = gpu_of(dy, x, out)
-    if on:
-        from .gpu.rows import logsumexp_backward as backward_on_gpu
-
-        return backward_on_gpu(on, who, dy, x, axis, out)
-    dy, x = floats(who, dy=dy, x=x)
-    if not -x.ndim <= axis < x.ndim:
-        raise ValueError(f"[{who}] axis {axis} is not an axis of an array of shape {x.shape}.")
-    answer = softmax(x, axis=axis)
-    if dy.shape != answer.shape[:axis] + answer.shape[axis:][1:]:
+    dy, x = (on.floats if on else floats)(who, dy=dy, x=x)
+    check_axis(who, x, axis)
+    wanted = x.shape[:axis] + x.shape[axis:][1:]
+    if dy.shape != wanted:
         raise ValueError(
             f"[{who}] dy has shape {dy.shape}; for x of shape {x.shape} and axis {axis} it must be "
-            f"{answer.shape[:axis] + answer.shape[axis:][1:]}."
+            f"{wanted}."
         )
+    answer = softmax(x, axis=axis)
+    if on:
+        from .gpu.rows import scale_rows
+
+        return on.answer(who, scale_rows(on, answer, dy, axis), out)
     target = result(who, x, out, [x, dy])
     return np.multiply(answer, np.expand_dims(dy, axis), out=target)
 

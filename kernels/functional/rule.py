@@ -10,7 +10,7 @@ import numpy as np
 from ..cpu.direct import elementwise
 from ..cpu.elementwise import elementwise_door
 from ..cpu.pointwise import Pointwise
-from .arrays import F32, F64, gpu_of
+from .arrays import F32, F64, gpu_of, same_shape
 
 
 def rule(who: str, update: Callable, scalars: int, states: Sequence[str]) -> Any:
@@ -65,20 +65,20 @@ class _Rule:
 
     def _check(self, arrays: Sequence) -> None:
         grad, param = arrays[0], arrays[1]
-        on = gpu_of(*arrays)
-        if on:
-            from .gpu.updates import check
-
-            check(on, self.who, dict(zip(self.names, arrays, strict=True)))
-            return
         if type(param) is np.ndarray and all(
             type(a) is np.ndarray and a.dtype is param.dtype and a.shape == param.shape
             and a.flags.writeable
             for a in arrays
         ) and (param.dtype is F32 or param.dtype is F64):  # fmt: skip
             return
+        on = gpu_of(*arrays)
+        if on:
+            arrays = on.arrays(self.who, **dict(zip(self.names, arrays, strict=True)))
+        else:
+            arrays = [np.asarray(grad), *arrays[1:]]
+        grad, param = arrays[0], arrays[1]
         for name, array in zip(self.names[1:], arrays[1:], strict=True):
-            if not isinstance(array, np.ndarray):
+            if not on and not isinstance(array, np.ndarray):
                 raise TypeError(
                     f"[{self.who}] {name} is a {type(array).__name__}; pass a NumPy array."
                 )
@@ -87,18 +87,12 @@ class _Rule:
                     f"[{self.who}] {name} has dtype {array.dtype} and param has {param.dtype}; "
                     "both must be float32 or both float64."
                 )
-            if not array.flags.writeable:
+            if not on and not array.flags.writeable:
                 raise ValueError(f"[{self.who}] {name} is read-only; it is updated in place.")
-        if np.asarray(grad).dtype.kind not in "fiub":
-            raise TypeError(
-                f"[{self.who}] grad has dtype {np.asarray(grad).dtype}; it must be real."
-            )
-        for name, array in zip(self.names, arrays, strict=True):
-            if np.shape(array) != param.shape:
-                raise ValueError(
-                    f"[{self.who}] param has shape {param.shape} but {name} has shape "
-                    f"{np.shape(array)}; both must be equal."
-                )
+        if grad.dtype.kind not in "fiub":
+            raise TypeError(f"[{self.who}] grad has dtype {grad.dtype}; it must be real.")
+        names = ("param", "grad", *self.names[2:])
+        same_shape(self.who, **dict(zip(names, (param, grad, *arrays[2:]), strict=True)))
 
     def _one(self, arrays: Sequence, numbers: Sequence[float]) -> None:
         self._check(arrays)

@@ -6,7 +6,7 @@ import numpy as np
 import planted_checks as checks
 import pytest
 
-from fusednn.kernels.cuda.build import BuildError, emulator_library
+from fusednn.kernels.cuda.build import BuildError, emulator_module
 from fusednn.kernels.cuda.emulated import Emulated, EmulationError
 from fusednn.kernels.cuda.kernel import Kernel, Module, parameters
 
@@ -138,13 +138,13 @@ def test_a_missing_compiler_is_one_sentence(monkeypatch):
 def test_a_library_is_built_once_and_again_when_a_header_changes(planted, tmp_path):
     (tmp_path / "numbers.cuh").write_text((planted / "numbers.cuh").read_text())
     module = Module([SCALE])
-    first = emulator_library(module, source=tmp_path)
+    first = emulator_module(module, source=tmp_path)
     stamp = first.stat().st_mtime_ns
-    assert emulator_library(module, source=tmp_path) == first
+    assert emulator_module(module, source=tmp_path) == first
     assert first.stat().st_mtime_ns == stamp
     with (tmp_path / "numbers.cuh").open("a") as file:
         file.write("// another text\n")
-    assert emulator_library(module, source=tmp_path) != first
+    assert emulator_module(module, source=tmp_path) != first
 
 
 def test_schedules_are_named_or_numbered():

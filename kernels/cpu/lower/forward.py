@@ -105,7 +105,7 @@ class Forward(Base):
     def _softmax(self, call: Call) -> None:
         z, y = self.buffers.matrix(call.reads[0]), self.buffers.matrix(call.writes[0])
         self.plan.add(
-            catalog.op("rows", SOFTMAX, self.dtype), self._use(call.reads, call.writes),
+            catalog.op("softmax", SOFTMAX, self.dtype), self._use(call.reads, call.writes),
             rows=self.rows_of, x=z.address, x_pitch=z.pitch, n=z.array.shape[1],
             y=y.address, y_pitch=y.pitch,
         )  # fmt: skip
@@ -114,7 +114,8 @@ class Forward(Base):
         dy, y = (self.buffers.matrix(name) for name in call.reads)
         dz = self.buffers.matrix(call.writes[0])
         self.plan.add(
-            catalog.op("rows", "softmax_backward", self.dtype), self._use(call.reads, call.writes),
+            catalog.op("softmax", "softmax_backward", self.dtype),
+            self._use(call.reads, call.writes),
             rows=self.rows_of, dy=dy.address, dy_pitch=dy.pitch, y=y.address, y_pitch=y.pitch,
             n=y.array.shape[1], dx=dz.address, dx_pitch=dz.pitch,
         )  # fmt: skip

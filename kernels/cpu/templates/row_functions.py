@@ -5,8 +5,8 @@ from inspect import signature
 from .. import door
 from ..memory import ask, ask_with_real, byte_at, call, half_word, put_real, put_word, real_at, word
 from ..rows import ENTROPY_FIELDS, ROW_BLOCK, ROW_FIELDS
-from . import rows as templates
 from .arguments import elements, is_like, may_write, pair, parse
+from .softmax import cross_entropy
 
 TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = (
     door.TYPE, door.DATA, door.NDIM, door.SHAPE, door.DESCR, door.FLAGS,
@@ -112,7 +112,7 @@ def entropy(s):
     at = _places(ROW_BLOCK)
     at_descr, at_number, at_size = at["descr"], at["number"], at["size"]
     at_address, at_record = at["address"], at["record"]
-    at = _places(list(signature(templates.cross_entropy(s, True, True)).parameters)[3:])
+    at = _places(list(signature(cross_entropy(s, True, True)).parameters)[3:])
     to_rows, to_z, to_z_pitch, to_n = at["rows"], at["z"], at["z_pitch"], at["n"]
     to_dz, to_dz_pitch = at["dz"], at["dz_pitch"]
     to_scales, to_values = at["scales"], at["values"]

@@ -68,7 +68,7 @@ class OnGpu:
         return [
             None if a is None
             else self.upload(np.asarray(a)) if isinstance(a, int | float | np.generic)
-            else self.driver.adopt(f"{who}] [{name}", a)
+            else self.driver.adopt(f"{who}, {name}", a)
             for name, a in arrays.items()
         ]  # fmt: skip
 

@@ -13,10 +13,11 @@ from ...cuda import row_wise
 from ...cuda.pointwise import over_rows, pointwise
 from ...vocabulary import where
 from ..reduction import share_of
+from ..rows import check_axis
 from .arrays import OnGpu, computed_in
 from .elementwise import elementwise, function, multiply
 from .losses import finish, weights
-from .rows import back, check_axis, last
+from .rows import moved
 
 # a log-probability of -inf that is not the label's does not count
 _PICKED = Pointwise("picked", lambda p, t: where(t == 0.0, 0.0, -(p * t)), 2, 0, 0, 1)
@@ -46,17 +47,17 @@ class Targets:
         self.straight = axis in (-1, pred.ndim - 1)
         soft = target.shape == pred.shape and (target.dtype.kind in "fb" or target.ndim > 1)
         column = target.ndim == pred.ndim and target.shape[axis] == 1 and not soft
-        self.pred = on.dense(last(pred, axis))
+        self.pred = on.dense(moved(pred, axis, -1))
         self.labels: Any = None
         self.soft: Any = None
         if soft:
-            target = last(target, axis)
+            target = moved(target, axis, -1)
             self.soft = on.dense(
                 target if target.dtype == pred.dtype else on.copy(target, dtype=pred.dtype)
             )
             return
         if column:
-            target = last(target, axis)
+            target = moved(target, axis, -1)
             target = on.dense(target).reshape(target.shape[:-1])
         if target.shape != self.pred.shape[:-1]:
             raise ValueError(
@@ -109,7 +110,7 @@ class Targets:
 
     def turned(self, slopes) -> Any:
         """A gradient with its classes where pred had them."""
-        return slopes if self.straight else self.on.copy(back(slopes, self.axis))
+        return slopes if self.straight else self.on.copy(moved(slopes, -1, self.axis))
 
 
 def cross_entropy(
@@ -169,7 +170,7 @@ def negative_log_likelihood(
                 sums=losses.reshape(-1),
             ),
         ])  # fmt: skip
-    loss = finish(on, who, losses, reduction, factor, count) if value else None
+    loss = finish(on, losses, reduction, factor, count) if value else None
     if not gradient:
         return loss, None
     if reduction == "mean" and hasattr(count, "dtype"):
@@ -208,7 +209,7 @@ def argmax(on: OnGpu, x, axis: int | None, out=None) -> Any:
     check_axis(who, x, axis)
     if not x.shape[axis]:
         raise ValueError(f"[argmax] x has shape {x.shape}: there is nothing along axis {axis}.")
-    rows = on.dense(last(x, axis))
+    rows = on.dense(moved(x, axis, -1))
     found = on.empty(rows.shape[:-1], np.int64)
     if found.nbytes:
         on.run([kernels.argmax(on.rows(rows), found.reshape(-1))])

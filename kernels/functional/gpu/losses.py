@@ -6,7 +6,7 @@ from math import prod
 from typing import Any
 
 from ...cpu.pointwise import Pointwise
-from ..reduction import share_of
+from ..reduction import fit_weights, share_of
 from .arrays import OnGpu
 from .elementwise import elementwise, multiply, scale
 
@@ -24,24 +24,12 @@ def weighted(on: OnGpu, who: str, pred, target, sample_weight, makers) -> list[A
 
 
 def weights(on: OnGpu, who: str, sample_weight, shape, dtype) -> Any:
-    """Weights of the shape of the losses; a weight a sample fits its first axis."""
-    if sample_weight is None:
-        return None
-    (weight,) = on.floats(who, sample_weight=sample_weight)
-    if weight.shape == tuple(shape[:1]):
-        weight = weight.reshape(*shape[:1], *(1,) * (len(shape) - 1))
-    fits = len(weight.shape) <= len(shape) and all(
-        own in (1, length) for own, length in zip(weight.shape[::-1], shape[::-1], strict=False)
-    )
-    if not fits:
-        raise ValueError(
-            f"[{who}] sample_weight has shape {weight.shape}; it must be {tuple(shape[:1])} or "
-            f"{tuple(shape)}."
-        )
-    return on.copy(weight, shape, dtype)
+    """Weights of the shape of the losses, in a dtype, or None."""
+    weight = fit_weights(who, sample_weight, shape, on)
+    return None if weight is None else on.copy(weight, shape, dtype)
 
 
-def finish(on: OnGpu, who: str, losses, reduction: str, factor: float, count=None) -> Any:
+def finish(on: OnGpu, losses, reduction: str, factor: float, count=None) -> Any:
     """The losses under the reduction; the mean divides by `count`, a number or an array of one."""
     if reduction == "none":
         return scale(on, losses, factor)
@@ -50,5 +38,4 @@ def finish(on: OnGpu, who: str, losses, reduction: str, factor: float, count=Non
         elementwise(on, _MEAN, [total, count], [total], [factor])
         return total
     count = prod(losses.shape) if count is None else count
-    return on.total(losses, share_of(who, count, reduction, factor))
-
+    return on.total(losses, share_of("loss", count, reduction, factor))

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from ...cuda.minibatch import dropout as launch
+from ..arrays import same_shape
 from .arrays import OnGpu
 from .elementwise import multiply, scale
 
@@ -16,11 +17,7 @@ def dropout(on: OnGpu, who: str, x, p: float, mask, seed, out=None) -> Any:
     (x,) = on.floats(who, x=x)
     if mask is not None:
         (mask,) = on.arrays(who, mask=mask)
-        if mask.shape != x.shape:
-            raise ValueError(
-                f"[{who}] x has shape {x.shape} but mask has shape {mask.shape}; both must be "
-                "equal."
-            )
+        same_shape(who, x=x, mask=mask)
         factors = scale(on, on.copy(on.copy(mask, dtype=bool), dtype=x.dtype), 1 / (1 - p))
         return on.answer(who, multiply(on, factors, x), out)
     if not isinstance(seed, int | np.integer):

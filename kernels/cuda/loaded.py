@@ -26,24 +26,24 @@ class EmulationError(RuntimeError):
     """A kernel did what a GPU does not allow; the message says what and where."""
 
 
-class Library:
+class Loaded:
     """A compiled module."""
 
     def __init__(self, path: Path):
         self.path = path
-        self.library = ctypes.CDLL(str(path))
+        self.code = ctypes.CDLL(str(path))
         for name in ("fnn_kernel_name", "fnn_kernel_signature", "fnn_launch"):
-            getattr(self.library, name).restype = ctypes.c_char_p
+            getattr(self.code, name).restype = ctypes.c_char_p
         self._lock = threading.Lock()
         self._names: dict[str, int] = {}
-        while name := self.library.fnn_kernel_name(len(self._names)):
+        while name := self.code.fnn_kernel_name(len(self._names)):
             self._names[_squeezed(name.decode())] = len(self._names)
         self._signatures: dict[int, str] = {}
 
     def find(self, kernel: Kernel) -> int:
         """Number of a kernel, whose parameters have to be those of the C++ text."""
         index = self._names[_squeezed(kernel.expression)]
-        signature = self.library.fnn_kernel_signature(index).decode()
+        signature = self.code.fnn_kernel_signature(index).decode()
         wanted = [LETTERS[parameter.ctype] for parameter in kernel.parameters]
         fits = len(signature) == len(wanted) and all(
             letter in letters for letter, letters in zip(signature, wanted, strict=True)
@@ -66,7 +66,7 @@ class Library:
         shared, lot = ctypes.c_size_t(kernel.shared), ctypes.c_uint64(seed)
         kept = self._read_only(index, launch)
         with self._lock:
-            error = self.library.fnn_launch(index, sizes, shared, addresses, order, lot)
+            error = self.code.fnn_launch(index, sizes, shared, addresses, order, lot)
         damage = _damage(launch)  # also after an error: the next launch is not to blame
         if error:
             raise EmulationError(f"[{kernel.name}] {self._with_lines(error.decode())}")
