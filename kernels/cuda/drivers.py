@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import sys
 import warnings
 from functools import cache
 from typing import Any
@@ -45,6 +46,12 @@ def status() -> str:
 def usable_cupy() -> Any:
     """CuPy, on a machine where it can use a GPU; a RuntimeError elsewhere."""
     cupy = _imported()
+    _check(cupy)
+    return cupy
+
+
+@cache  # of what went well: functions ask at every call
+def _check(cupy: Any) -> None:
     runtime = cupy.cuda.runtime
     made_for, offered = runtime.runtimeGetVersion() // 1000, runtime.driverGetVersion() // 1000
     if not offered:
@@ -60,10 +67,11 @@ def usable_cupy() -> Any:
         count, why = 0, f" ({error})"
     if not count:
         raise RuntimeError(f"[device] the NVIDIA driver finds no GPU{why}; use device='cpu'.")
-    return cupy
 
 
 def _imported() -> Any:
+    if sys.modules.get("cupy"):
+        return sys.modules["cupy"]
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # what it warns of is said here as an error

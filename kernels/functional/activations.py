@@ -139,6 +139,12 @@ def _options(settings: dict, choice: dict) -> str:
     return "".join(lines)
 
 
+def entry_of(name: str | None) -> Activation:
+    """The entry of an activation's name, or of its function's, whose first choice that is."""
+    found = ACTIVATIONS.get(name or "linear")
+    return found or next(e for e in ACTIVATIONS.values() if e.function == name)
+
+
 FUNCTIONS: dict[str, Callable] = {}
 BY_NAME: dict[str, tuple[Callable, Callable]] = {}
 """Value and gradient of every entry by its name, which networks and `linear` use."""

@@ -81,6 +81,13 @@ def same_shape(who: str, **arrays: np.ndarray | None) -> None:
             )
 
 
+def moved(array, source: int, target: int) -> Any:
+    """A view of an array with an axis in another place, as `numpy.moveaxis`."""
+    axes = [*range(array.ndim)]
+    axes.insert(target % array.ndim, axes.pop(source % array.ndim))
+    return array.transpose(axes)
+
+
 def result(who: str, like: np.ndarray, out, inputs=(), *, shape=None, order="C") -> np.ndarray:
     """An array for the answer: `out` if it is given and fits, else a new one.
 

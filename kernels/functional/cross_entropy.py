@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from math import prod
+from typing import Any
+
 import numpy as np
 
 from ..cpu import catalog, team
 from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, run_op
 from ..cpu.rows import entropy_door
-from .arrays import contiguous, floats, gpu_of, into
+from .arrays import contiguous, floats, gpu_of, into, moved
 from .reduction import check_reduction, finish, rows_of, share_of, times, weights
 
 
@@ -92,7 +95,7 @@ class CrossEntropy:
                 on, who, pred, target, sample_weight, options, share, value, gradient
             )
         axis = options.get("axis", -1)
-        pred, target = _predictions(who, pred, target, axis)
+        pred, target = predictions(who, pred, target, axis)
         labels, soft, ignored = _targets(who, pred, target, options.get("ignore_index"))
         shape = pred.shape[:-1]
         factor, count = _class_weights(who, pred, labels, ignored, options)
@@ -192,7 +195,7 @@ class NegativeLogLikelihood:
         )
 
     def _checked(self, who, pred, target, sample_weight, options):
-        pred, target = _predictions(who, pred, target, options.get("axis", -1))
+        pred, target = predictions(who, pred, target, options.get("axis", -1))
         labels, soft, ignored = _targets(who, pred, target, options.get("ignore_index"))
         if labels is None:
             raise TypeError(f"[{who}] target has shape {soft.shape}; pass integer labels.")
@@ -204,20 +207,44 @@ class NegativeLogLikelihood:
         return pred, labels, row_weight if given is None else row_weight * given, count
 
 
-def _predictions(who: str, pred, target, axis: int):
-    """pred with its classes last, and a target of pred's shape likewise."""
-    (pred,), target = floats(who, pred=pred), np.asarray(target)
+def predictions(who: str, pred, target, axis: int, on=None) -> tuple[Any, Any]:
+    """pred with its classes last, and the target with what belongs to classes last.
+
+    `on` is the GPU on which they are, if they are on one.
+    """
+    (pred,) = (on.floats if on else floats)(who, pred=pred)
+    target = on.arrays(who, target=target)[0] if on else np.asarray(target)
     if not -pred.ndim <= axis < pred.ndim or pred.shape[axis] == 0:
         raise ValueError(
             f"[{who}] pred has shape {pred.shape} and axis is {axis}; that axis must hold classes."
         )
-    if axis == -1:
-        return pred, target
-    if target.shape == pred.shape:
-        target = np.moveaxis(target, axis, -1)
-    elif target.ndim == pred.ndim and target.shape[axis] == 1:
-        target = np.squeeze(target, axis)
-    return np.moveaxis(pred, axis, -1), target
+    if target.ndim == pred.ndim and target.shape[axis] in (1, pred.shape[axis]):
+        target = moved(target, axis, -1)
+    return moved(pred, axis, -1), target
+
+
+def are_labels(who: str, pred, target) -> bool:
+    """Whether a target is labels, of shape (...) or (..., 1), and not probabilities."""
+    if target.shape == pred.shape and (target.dtype.kind in "fb" or target.ndim > 1):
+        return False
+    if target.shape not in (pred.shape[:-1], (*pred.shape[:-1], 1)):
+        raise ValueError(
+            f"[{who}] pred has shape {pred.shape} but target has shape {target.shape}; pass labels "
+            f"of shape {pred.shape[:-1]} or probabilities of shape {pred.shape}."
+        )
+    if target.dtype.kind not in "iu" and prod(target.shape):
+        raise TypeError(f"[{who}] labels have dtype {target.dtype}; they must be integers.")
+    return True
+
+
+def class_weight(who: str, options: dict, classes: int, on=None) -> Any:
+    """The argument `weight`, a number a class, or None."""
+    if options.get("weight") is None:
+        return None
+    (weight,) = (on.floats if on else floats)(who, weight=options["weight"])
+    if weight.shape != (classes,):
+        raise ValueError(f"[{who}] weight has shape {weight.shape}; it must be ({classes},).")
+    return weight
 
 
 def _targets(who: str, pred: np.ndarray, target, ignore: int | None):
@@ -225,19 +252,10 @@ def _targets(who: str, pred: np.ndarray, target, ignore: int | None):
 
     Ignored labels become 0; without any, nothing says which.
     """
-    target = np.asarray(target)
     classes = pred.shape[-1]
-    if target.shape == pred.shape and (target.dtype.kind in "fb" or target.ndim > 1):
+    if not are_labels(who, pred, target):
         return None, contiguous(np.asarray(target, pred.dtype)), None
-    if target.shape == (*pred.shape[:-1], 1):
-        target = target[..., 0]
-    if target.shape != pred.shape[:-1]:
-        raise ValueError(
-            f"[{who}] pred has shape {pred.shape} but target has shape {target.shape}; pass labels "
-            f"of shape {pred.shape[:-1]} or probabilities of shape {pred.shape}."
-        )
-    if target.dtype.kind not in "iu" and target.size:
-        raise TypeError(f"[{who}] labels have dtype {target.dtype}; they must be integers.")
+    target = target.reshape(pred.shape[:-1])
     ignored = None
     if ignore is not None and (target == ignore).any():
         ignored = target == ignore
@@ -256,11 +274,9 @@ def _class_weights(who: str, pred, labels, ignored, options):
     rows = int(np.prod(pred.shape[:-1], dtype=int))
     if ignored is not None:
         rows -= int(ignored.sum())
-    if options.get("weight") is None:
+    weight = class_weight(who, options, classes)
+    if weight is None:
         return None, rows
-    (weight,) = floats(who, weight=options["weight"])
-    if weight.shape != (classes,):
-        raise ValueError(f"[{who}] weight has shape {weight.shape}; it must be ({classes},).")
     if labels is None:
         return None, rows
     factor = weight.astype(pred.dtype)[labels]

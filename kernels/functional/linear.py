@@ -10,12 +10,11 @@ import numpy as np
 
 from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, over_rows
 from ..cpu.elementwise import elementwise_door
-from ..cpu.jit import compiled
+from ..cpu.jit import address
 from ..cpu.matmul import gemm
 from ..cpu.pointwise import Pointwise, operands
-from ..formulas import ACTIVATIONS
 from . import rows
-from .activations import BY_NAME
+from .activations import BY_NAME, entry_of
 from .arrays import F32, F64, floats, gpu_of, result
 from .products import matmul
 
@@ -97,22 +96,23 @@ def _fused(x, w, b, activation: str | None, out) -> np.ndarray | None:
     answer = result("linear", x, out, [], shape=(rows, units))
     if not answer.flags.c_contiguous or any(np.may_share_memory(answer, a) for a in (x, w)):
         return None
-    entry = ACTIVATIONS.get(activation or "linear")
-    if entry is None:  # the default of a function with a choice
-        entry = next(e for e in ACTIVATIONS.values() if e.function == activation)
     row = None if b is None else np.ascontiguousarray(b)
     places = [] if row is None else [(row.ctypes.data, 0)]
     table = operands(*places, (answer.ctypes.data, answer.strides[0]))
-    formula = _layer_kernel(entry.value, NAMES[x.dtype.char], b is not None)
+    formula = _layer_kernel(entry_of(activation).value, b is not None, NAMES[x.dtype.char])
     gemm(x, w, answer, formula, table.ctypes.data)
     return answer
 
 
 @cache
-def _layer_kernel(value: Callable, dtype: str, bias: bool) -> int:
-    """Address of the kernel of what comes after a product."""
-    formula = (lambda z, b: value(z + b)) if bias else value
-    return compiled([Pointwise("layer", formula, 1 + bias).kernel(dtype)])[0].address
+def _after_product(value: Callable, bias: bool = True) -> Pointwise:
+    """``value(z + b)``, or without bias ``value(z)``."""
+    return Pointwise("layer", (lambda z, b: value(z + b)) if bias else value, 1 + bias)
+
+
+@cache
+def _layer_kernel(value: Callable, bias: bool, dtype: str) -> int:
+    return address(_after_product(value, bias).kernel(dtype))
 
 
 def _columns_epilogue(z: np.ndarray, b, activation):
@@ -291,8 +291,7 @@ def _epilogue_of(activation: str | None, functions) -> Callable:
 
 def _add_bias(activation: str | None) -> Callable:
     """``(z, b, out) -> activation(z + b)`` for matrices z and rows b, `out` being z or apart."""
-    value = ACTIVATIONS[activation].value if activation else (lambda z: z)
-    spec = Pointwise(f"bias {activation}", lambda z, b: value(z + b), 2)
+    spec = _after_product(entry_of(activation).value)
 
     def plus_bias(z, b, out):
         """Add a bias and apply an activation."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from typing import Any
 
 import numpy as np
 
@@ -39,7 +40,7 @@ def layer_norm(x, weight=None, bias=None, *, eps: float = 1e-5, out=None) -> np.
         from .gpu.normalization import layer_norm as norm_on_gpu
 
         return norm_on_gpu(on, who, x, weight, bias, eps, out)
-    x, weight, bias = _checked(who, x, weight, bias)
+    x, weight, bias = _filled(who, x, weight, bias)
     answer = result(who, x, out, [x])
     rows = contiguous(x)
     target = answer if answer.flags.c_contiguous else np.empty(x.shape, x.dtype)
@@ -81,7 +82,7 @@ def layer_norm_backward(dy, x, weight=None, *, eps: float = 1e-5):
         from .gpu.normalization import layer_norm_backward as backward_on_gpu
 
         return backward_on_gpu(on, who, dy, x, weight, eps)
-    x, weight, _ = _checked(who, x, weight, None)
+    x, weight, _ = _filled(who, x, weight, None)
     dy, x = floats(who, dy=dy, x=x)
     same_shape(who, dy=dy, x=x)
     rows, slopes = contiguous(x), contiguous(dy)
@@ -145,9 +146,9 @@ def batch_norm(
     if on:
         from .gpu.normalization import batch_norm as norm_on_gpu
 
-        running = _given(who, x.shape, running_mean, running_var, training)
+        running = _given(who, np.shape(x), running_mean, running_var, training)
         return norm_on_gpu(on, who, _NORMAL, x, weight, bias, running, training, momentum, eps, out)
-    x, weight, bias = _checked(who, x, weight, bias)
+    x, weight, bias = _filled(who, x, weight, bias)
     answer = result(who, x, out, [x])
     running = _running(who, x, running_mean, running_var, training)
     rows = contiguous(x).reshape(-1, x.shape[-1])
@@ -192,9 +193,11 @@ def batch_norm_backward(
     if on:
         from .gpu.normalization import batch_norm_backward as backward_on_gpu
 
-        running = None if training else _given(who, x.shape, running_mean, running_var, training)
+        running = None
+        if not training:
+            running = _given(who, np.shape(x), running_mean, running_var, training)
         return backward_on_gpu(on, who, _PRODUCT, _GRADIENT, dy, x, weight, running, training, eps)
-    x, weight, _ = _checked(who, x, weight, None)
+    x, weight, _ = _filled(who, x, weight, None)
     dy, x = floats(who, dy=dy, x=x)
     same_shape(who, dy=dy, x=x)
     running = None if training else _running(who, x, running_mean, running_var, training)
@@ -228,18 +231,27 @@ def _workers(x: np.ndarray) -> int:
     return team.get_num_threads() if x.size >= PARALLEL_ELEMENTS else 1
 
 
-def _checked(who: str, x, weight, bias):
-    """x, weight and bias in one dtype; what was not given is 1 and 0."""
-    x, weight, bias = floats(who, x=x, weight=weight, bias=bias)
+def checked(who: str, x, on=None, **rows) -> list[Any]:
+    """x and rows of its features in one dtype; what is None stays so.
+
+    `on` is the GPU on which they are, if they are on one.
+    """
+    x, *found = (on.floats if on else floats)(who, x=x, **rows)
     if x.ndim < 1:
         raise ValueError(f"[{who}] x has shape {x.shape}; it must be (..., features).")
-    features = x.shape[-1:]
-    for name, array in (("weight", weight), ("bias", bias)):
-        if array is not None and array.shape != features:
+    for name, array in zip(rows, found, strict=True):
+        if array is not None and array.shape != x.shape[-1:]:
             raise ValueError(
                 f"[{who}] x has shape {x.shape} but {name} has shape {array.shape}; it must be "
-                f"{features}."
+                f"{x.shape[-1:]}."
             )
+    return [x, *found]
+
+
+def _filled(who: str, x, weight, bias):
+    """x, weight and bias in one dtype; what was not given is 1 and 0."""
+    x, weight, bias = checked(who, x, weight=weight, bias=bias)
+    features = x.shape[-1:]
     weight = np.ones(features, x.dtype) if weight is None else np.ascontiguousarray(weight)
     bias = np.zeros(features, x.dtype) if bias is None else np.ascontiguousarray(bias)
     return x, weight, bias

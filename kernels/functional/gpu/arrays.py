@@ -54,8 +54,8 @@ class OnGpu:
         return self.driver.copy(array, array.shape if shape is None else shape, dtype)
 
     def dense(self, array) -> Any:
-        """`array`, or a copy of it in C order."""
-        return array if array.flags.c_contiguous else self.copy(array)
+        """`array`, or a copy of it in C order; None stays None."""
+        return array if array is None or array.flags.c_contiguous else self.copy(array)
 
     def arrays(self, who: str, **arrays) -> list[Any]:
         """The arguments as arrays of this GPU, numbers as arrays without dimension.

@@ -12,12 +12,13 @@ from ...cuda import labels as kernels
 from ...cuda import row_wise
 from ...cuda.pointwise import over_rows, pointwise
 from ...vocabulary import where
+from ..arrays import moved
+from ..cross_entropy import are_labels, class_weight, predictions
 from ..reduction import share_of
 from ..rows import check_axis
 from .arrays import OnGpu, computed_in
 from .elementwise import elementwise, function, multiply
 from .losses import finish, weights
-from .rows import moved
 
 # a log-probability of -inf that is not the label's does not count
 _PICKED = Pointwise("picked", lambda p, t: where(t == 0.0, 0.0, -(p * t)), 2, 0, 0, 1)
@@ -36,38 +37,18 @@ class Targets:
     """
 
     def __init__(self, on: OnGpu, who: str, pred, target, axis: int):
-        (pred,) = on.floats(who, pred=pred)
-        (target,) = on.arrays(who, target=target)
-        if not -pred.ndim <= axis < pred.ndim or pred.shape[axis] == 0:
-            raise ValueError(
-                f"[{who}] pred has shape {pred.shape} and axis is {axis}; that axis must hold "
-                "classes."
-            )
+        pred, target = predictions(who, pred, target, axis, on)
         self.on, self.who, self.axis = on, who, axis
-        self.straight = axis in (-1, pred.ndim - 1)
-        soft = target.shape == pred.shape and (target.dtype.kind in "fb" or target.ndim > 1)
-        column = target.ndim == pred.ndim and target.shape[axis] == 1 and not soft
-        self.pred = on.dense(moved(pred, axis, -1))
+        self.pred = on.dense(pred)
         self.labels: Any = None
         self.soft: Any = None
-        if soft:
-            target = moved(target, axis, -1)
-            self.soft = on.dense(
-                target if target.dtype == pred.dtype else on.copy(target, dtype=pred.dtype)
-            )
-            return
-        if column:
-            target = moved(target, axis, -1)
-            target = on.dense(target).reshape(target.shape[:-1])
-        if target.shape != self.pred.shape[:-1]:
-            raise ValueError(
-                f"[{who}] pred has shape {pred.shape} but target has shape {target.shape}; pass "
-                f"labels of shape {self.pred.shape[:-1]} or probabilities of shape {pred.shape}."
-            )
-        if target.dtype.kind not in "iu":
-            raise TypeError(f"[{who}] labels have dtype {target.dtype}; they must be integers.")
-        known = str(target.dtype) in kernels.LABELS
-        self.labels = on.dense(target) if known else on.copy(target, dtype=np.int64)
+        if are_labels(who, pred, target):
+            known = str(target.dtype) in kernels.LABELS
+            target = on.dense(target) if known else on.copy(target, dtype=np.int64)
+            self.labels = target.reshape(self.shape)
+        else:
+            same = target.dtype == pred.dtype
+            self.soft = on.dense(target) if same else on.copy(target, dtype=pred.dtype)
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -94,15 +75,8 @@ class Targets:
 
     def class_weights(self, options: dict) -> Any:
         """The argument `weight` in the dtype of the sums, or None."""
-        if options.get("weight") is None:
-            return None
-        (weight,) = self.on.floats(self.who, weight=options["weight"])
-        classes = self.pred.shape[-1]
-        if weight.shape != (classes,):
-            raise ValueError(
-                f"[{self.who}] weight has shape {weight.shape}; it must be ({classes},)."
-            )
-        return self.on.copy(weight, dtype=computed_in(self.pred))
+        weight = class_weight(self.who, options, self.pred.shape[-1], self.on)
+        return None if weight is None else self.on.copy(weight, dtype=computed_in(self.pred))
 
     def row_weights(self, sample_weight) -> Any:
         """The argument `sample_weight` in the dtype of the sums, or None."""
@@ -110,7 +84,8 @@ class Targets:
 
     def turned(self, slopes) -> Any:
         """A gradient with its classes where pred had them."""
-        return slopes if self.straight else self.on.copy(moved(slopes, -1, self.axis))
+        straight = self.axis in (-1, slopes.ndim - 1)
+        return slopes if straight else self.on.copy(moved(slopes, -1, self.axis))
 
 
 def cross_entropy(

@@ -6,13 +6,11 @@ from math import prod
 from typing import Any
 
 from ...cuda.epilogue import PLAIN, forward
-from ...formulas import ACTIVATIONS
+from ..activations import entry_of
+from ..linear import ROWS
 from .arrays import OnGpu
 from .products import column_sums, product
 from .rows import softmax
-
-ROWS = ("softmax", "log_softmax")
-NOTHING = (None, "linear", "identity")
 
 
 def linear(on: OnGpu, x, w, b, activation: str | None, axis: int, out=None) -> Any:
@@ -25,25 +23,15 @@ def linear(on: OnGpu, x, w, b, activation: str | None, axis: int, out=None) -> A
     if target is None or not (on.apart(target, x) and on.apart(target, w)):
         target = on.empty((rows.shape[0], units), x.dtype)
     y = target.reshape(rows.shape[0], units)
-    plain = whole or activation in NOTHING
     if b is not None:
         b = on.dense(b).reshape(-1) if b.ndim else on.copy(b, (units,))
-    epilogue = PLAIN if plain and b is None else forward(_name(activation, plain))
+    name = "linear" if whole else entry_of(activation).name
+    epilogue = PLAIN if name == "linear" and b is None else forward(name)
     product(on, rows, w, y, epilogue, b)
     if whole:
         softmax(on, y, y, str(activation))
     made = on.copy(y.transpose()) if columns else target.reshape(shape)
     return on.answer("linear", made, out)
-
-
-def _name(activation: str | None, plain: bool) -> str:
-    """The entry of an activation's name; a function with a choice stands for its first."""
-    if plain:
-        return "linear"
-    name = str(activation)
-    if name in ACTIVATIONS:
-        return name
-    return next(e.name for e in ACTIVATIONS.values() if e.function == name)
 
 
 def gradients(on: OnGpu, dy, x, w, axis: int, need_dx: bool) -> tuple[Any, Any, Any]:

@@ -12,42 +12,30 @@ from ...cuda import norm
 from ...cuda.gemm import Matrix
 from ...cuda.pointwise import over_rows
 from ...vocabulary import maximum, sqrt
+from ..normalization import checked
 from .arrays import OnGpu
 from .elementwise import PRODUCT, elementwise, function, multiply
 from .products import column_sums
 
 
-def checked(on: OnGpu, who: str, x, **rows) -> list[Any]:
-    """x and rows of its features in one dtype; what is None stays so."""
-    x, *found = on.floats(who, x=x, **rows)
-    if x.ndim < 1:
-        raise ValueError(f"[{who}] x has shape {x.shape}; it must be (..., features).")
-    for name, array in zip(rows, found, strict=True):
-        if array is not None and array.shape != x.shape[-1:]:
-            raise ValueError(
-                f"[{who}] x has shape {x.shape} but {name} has shape {array.shape}; it must be "
-                f"{x.shape[-1:]}."
-            )
-    return [x, *(a if a is None else on.dense(a) for a in found)]
-
-
 def layer_norm(on: OnGpu, who: str, x, weight, bias, eps: float, out=None) -> Any:
     """As `functional.normalization.layer_norm`."""
-    x, weight, bias = checked(on, who, x, weight=weight, bias=bias)
+    x, weight, bias = checked(who, x, on, weight=weight, bias=bias)
     target = on.result(who, x.shape, x.dtype, out, [x, weight, bias])
     if target.nbytes:
-        on.run([norm.layer_norm(on.rows(x), on.rows(target), weight, bias, eps)])
+        rows = on.dense(weight), on.dense(bias)
+        on.run([norm.layer_norm(on.rows(x), on.rows(target), *rows, eps)])
     return on.answer(who, target, out)
 
 
 def layer_norm_backward(on: OnGpu, who: str, dy, x, weight, eps: float) -> tuple[Any, Any, Any]:
     """As `functional.normalization.layer_norm_backward`."""
-    x, weight = checked(on, who, x, weight=weight)
+    x, weight = checked(who, x, on, weight=weight)
     dy, x = on.alike(who, dy=dy, x=x)
     dx, products = on.empty(x.shape, x.dtype), on.empty(x.shape, x.dtype)
     if x.nbytes:
         on.run([norm.layer_norm_backward(
-            on.rows(dy), on.rows(x), weight, on.rows(dx), on.rows(products), eps
+            on.rows(dy), on.rows(x), on.dense(weight), on.rows(dx), on.rows(products), eps
         )])  # fmt: skip
     flat = (-1, x.shape[-1])
     return (
@@ -76,7 +64,7 @@ def batch_norm(
 ) -> Any:  # fmt: skip
     """As `functional.normalization.batch_norm`, whose formula `normal` is."""
     kept = dict(zip(("running_mean", "running_var"), running or (), strict=False))
-    x, weight, bias = checked(on, who, x, weight=weight, bias=bias)
+    x, weight, bias = checked(who, x, on, weight=weight, bias=bias)
     target = on.result(who, x.shape, x.dtype, out, [x, weight, bias])
     count = x.nbytes // max(1, x.shape[-1] * x.dtype.itemsize)
     if training and not count:
@@ -111,7 +99,7 @@ def batch_norm_backward(
     training: bool, eps: float,
 ) -> tuple[Any, Any, Any]:  # fmt: skip
     """As `functional.normalization.batch_norm_backward`, whose formulas these are."""
-    x, weight = checked(on, who, x, weight=weight)
+    x, weight = checked(who, x, on, weight=weight)
     dy, x = on.alike(who, dy=dy, x=x)
     features = x.shape[-1]
     if not x.nbytes:
@@ -161,7 +149,7 @@ def _zeros(on: OnGpu, like) -> Any:
 
 def _over(on: OnGpu, spec: Pointwise, matrices: list, rows: list, out: Matrix) -> None:
     """``out = formula(*matrices, *rows)`` for every row of the matrices."""
-    repeated = [Matrix(row, 1, out.columns) for row in rows]
+    repeated = [Matrix(on.dense(row), 1, out.columns) for row in rows]
     on.run([over_rows(
         function(spec), [*matrices, *repeated], [out], rows=out.rows, columns=out.columns
     )])  # fmt: skip

@@ -7,6 +7,7 @@ from typing import Any
 
 from ...cuda import row_wise
 from ...cuda.gemm import Matrix
+from ..arrays import moved
 from .arrays import OnGpu
 from .elementwise import multiply
 
@@ -46,10 +47,3 @@ def scale_rows(on: OnGpu, y, factors, axis: int) -> Any:
     place = axis % y.ndim
     column = on.dense(factors).reshape(*y.shape[:place], 1, *y.shape[place + 1 :])
     return multiply(on, y, on.copy(column, y.shape))
-
-
-def moved(array, source: int, target: int) -> Any:
-    """A view of the array with an axis in another place, as `numpy.moveaxis`."""
-    axes = [*range(array.ndim)]
-    axes.insert(target % array.ndim, axes.pop(source % array.ndim))
-    return array.transpose(axes)
