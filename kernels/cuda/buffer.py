@@ -104,6 +104,8 @@ class HostArrays:
 
     def span(self, buffer: Buffer) -> tuple[int, int]:
         """Address of the first byte and of the byte after the last."""
+        if not buffer.nbytes:
+            return buffer.address, buffer.address
         return np.lib.array_utils.byte_bounds(buffer.array)
 
 

@@ -36,6 +36,7 @@ class Counting(HostArrays):
         Bytes of all buffers that were made.
     """
 
+    description = "nothing: launches are counted"
     gpu = Gpu()
 
     def __init__(self, architecture: int | None = None, most_shared: int = MOST_SHARED):

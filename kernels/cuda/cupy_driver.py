@@ -111,11 +111,13 @@ class CupyDriver:
 
     def span(self, buffer: Any) -> tuple[int, int]:
         """Address of the first byte of an array or a view of it, and of the byte after the last."""
+        start, size = buffer.data.ptr, buffer.dtype.itemsize
+        if not buffer.nbytes:
+            return start, start
         reach = [
             (length - 1) * stride
             for length, stride in zip(buffer.shape, buffer.strides, strict=True)
         ]
-        start, size = buffer.data.ptr, buffer.dtype.itemsize if buffer.nbytes else 0
         return start + sum(min(0, r) for r in reach), start + sum(max(0, r) for r in reach) + size
 
     def cublas(self, a: Any, b: Any, out: Any) -> None:
