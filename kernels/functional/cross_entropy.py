@@ -163,7 +163,7 @@ class NegativeLogLikelihood:
         check_reduction(who, reduction)
         on = gpu_of(pred, target, sample_weight)
         if on:
-            return self._on_gpu(on, who, pred, target, sample_weight, reduction, scale, options)[0]
+            return self._on_gpu(on, who, pred, target, sample_weight, reduction, scale, options)
         pred, labels, factor, count = self._checked(who, pred, target, sample_weight, options)
         picked = np.take_along_axis(pred, labels[..., None], axis=-1)[..., 0]
         with np.errstate(invalid="ignore"):
@@ -176,7 +176,7 @@ class NegativeLogLikelihood:
         on = gpu_of(pred, target, sample_weight)
         if on:
             given = pred, target, sample_weight, reduction, scale, options
-            return self._on_gpu(on, who, *given, gradient=True, out=out)[1]
+            return self._on_gpu(on, who, *given, gradient=True, out=out)
         pred, labels, factor, count = self._checked(who, pred, target, sample_weight, options)
         slopes = np.zeros(pred.shape, pred.dtype)
         share = -factor * share_of(who, count, reduction, scale, quiet=True)
@@ -190,9 +190,7 @@ class NegativeLogLikelihood:
     def _on_gpu(self, on, *arguments, gradient=False, out=None):
         from .gpu.labels import negative_log_likelihood
 
-        return negative_log_likelihood(
-            on, *arguments, value=not gradient, gradient=gradient, out=out
-        )
+        return negative_log_likelihood(on, *arguments, gradient=gradient, out=out)
 
     def _checked(self, who, pred, target, sample_weight, options):
         pred, target = predictions(who, pred, target, options.get("axis", -1))

@@ -43,9 +43,7 @@ class Targets:
         self.labels: Any = None
         self.soft: Any = None
         if are_labels(who, pred, target):
-            known = str(target.dtype) in kernels.LABELS
-            target = on.dense(target) if known else on.copy(target, dtype=np.int64)
-            self.labels = target.reshape(self.shape)
+            self.labels = _known(on, target).reshape(self.shape)
         else:
             same = target.dtype == pred.dtype
             self.soft = on.dense(target) if same else on.copy(target, dtype=pred.dtype)
@@ -54,6 +52,11 @@ class Targets:
     def shape(self) -> tuple[int, ...]:
         """Of the losses."""
         return self.pred.shape[:-1]
+
+    @property
+    def target(self) -> Any:
+        """What kernels take: labels one after the other, or rows of probabilities."""
+        return self.on.rows(self.soft) if self.labels is None else self.labels.reshape(-1)
 
     def count(self, options: dict) -> Any:
         """What a mean divides by: the number of rows, or an array with the sum of weights."""
@@ -109,11 +112,10 @@ def cross_entropy(
             share = share_of(who, count, reduction, share, quiet=True)
     losses: Any = on.empty(against.shape, number) if value else None
     slopes = on.empty(z.shape, z.dtype) if gradient else None
-    rows, labels = on.rows(z), against.labels
+    rows = on.rows(z)
     if rows.rows:
         on.run([row_wise.cross_entropy(
-            rows, labels.reshape(-1) if labels is not None else on.rows(against.soft),
-            dz=on.rows(slopes) if gradient else None,
+            rows, against.target, dz=on.rows(slopes) if gradient else None,
             values=losses.reshape(-1) if value else None, share=share, divisor=divisor,
             row_weights=against.row_weights(sample_weight), weight=against.class_weights(options),
             label_smoothing=smoothing, ignore_index=options.get("ignore_index"),
@@ -122,10 +124,10 @@ def cross_entropy(
 
 
 def negative_log_likelihood(
-    on: OnGpu, who: str, pred, target, sample_weight, reduction, factor, options, *, value: bool,
-    gradient: bool, out=None,
-) -> tuple[Any, Any]:  # fmt: skip
-    """The same of log-probabilities at the labels."""
+    on: OnGpu, who: str, pred, target, sample_weight, reduction, factor, options, *, gradient: bool,
+    out=None,
+) -> Any:  # fmt: skip
+    """The loss of log-probabilities at the labels under the reduction, or its gradient."""
     against = Targets(on, who, pred, target, options.get("axis", -1))
     if against.labels is None:
         raise TypeError(f"[{who}] target has shape {against.soft.shape}; pass integer labels.")
@@ -134,29 +136,31 @@ def negative_log_likelihood(
     if row_weights is not None:
         multiply(on, scales, row_weights.reshape(-1))
     at_labels = on.empty(p.shape, p.dtype)
-    losses = on.empty(against.shape, computed_in(p))
+    rows, t = on.rows(p), on.rows(at_labels)
     if p.nbytes:
-        rows, t = on.rows(p), on.rows(at_labels)
         ignored = options.get("ignore_index")
-        on.run([
-            kernels.one_hot(against.labels.reshape(-1), t, scales, ignore_index=ignored),
-            over_rows(
+        on.run([kernels.one_hot(against.target, t, scales, ignore_index=ignored)])
+    if not gradient:
+        losses = on.empty(against.shape, computed_in(p))
+        if p.nbytes:
+            on.run([over_rows(
                 function(_PICKED), [rows, t], [], rows=rows.rows, columns=rows.columns,
                 sums=losses.reshape(-1),
-            ),
-        ])  # fmt: skip
-    loss = finish(on, losses, reduction, factor, count) if value else None
-    if not gradient:
-        return loss, None
+            )])  # fmt: skip
+        return finish(on, losses, reduction, factor, count)
     if reduction == "mean" and hasattr(count, "dtype"):
-        flat = at_labels.reshape(-1)
         divisor = on.copy(count, dtype=computed_in(p))
-        on.run([pointwise(function(_SLOPE), [flat], [flat], [factor], fixed=divisor)])
+        on.run([pointwise(function(_SLOPE), [t.data], [t.data], [factor], fixed=divisor)])
     else:
-        quiet = value or reduction != "mean" or not count
-        share = share_of(who, count, reduction, factor, quiet=quiet)
+        share = share_of(who, count, reduction, factor, quiet=True)
         elementwise(on, _SLOPE, [at_labels], [at_labels], [share, 1.0])
-    return loss, on.answer(who, against.turned(at_labels), out)
+    return on.answer(who, against.turned(at_labels), out)
+
+
+def _known(on: OnGpu, labels) -> Any:
+    """Labels in an integer type that kernels read, in C order."""
+    known = str(labels.dtype) in kernels.LABELS
+    return on.dense(labels) if known else on.copy(labels, dtype=np.int64)
 
 
 def one_hot(on: OnGpu, labels, classes: int, dtype, out=None) -> Any:
@@ -167,8 +171,7 @@ def one_hot(on: OnGpu, labels, classes: int, dtype, out=None) -> Any:
         raise TypeError(f"[one_hot] labels have dtype {labels.dtype}; they must be integers.")
     kind = np.dtype(dtype)
     made = np.dtype(kind if kind.kind == "f" else np.float32)
-    known = str(labels.dtype) in kernels.LABELS
-    labels = on.dense(labels) if known else on.copy(labels, dtype=np.int64)
+    labels = _known(on, labels)
     target = on.empty((*labels.shape, classes), made)
     if target.nbytes:
         on.run([kernels.one_hot(labels.reshape(-1), on.rows(target))])
@@ -198,9 +201,5 @@ def accuracy(on: OnGpu, pred, labels, axis: int) -> Any:
     rows = prod(against.shape)
     hits = on.empty((rows,), computed_in(against.pred))
     if rows:
-        labels = against.labels
-        on.run([row_wise.cross_entropy(
-            on.rows(against.pred),
-            labels.reshape(-1) if labels is not None else on.rows(against.soft), hits=hits,
-        )])  # fmt: skip
+        on.run([row_wise.cross_entropy(on.rows(against.pred), against.target, hits=hits)])
     return on.total(hits, 1.0 / rows if rows else float("nan"))
