@@ -94,7 +94,7 @@ def _columns(s: Simd):
     """
     from ...vocabulary import exp, where
 
-    lanes, width, load, store, zero = s.lanes, s.bytes, s.load, s.store, s.constant(0.0)
+    lanes, width, load, store = s.lanes, s.bytes, s.load, s.store
     start = s.constant(float("-inf"))
     greater = s.formula(lambda a, top: where(a > top, a, top), 2)
     power = s.formula(lambda x, top: exp(x - top), 2)
@@ -121,7 +121,7 @@ def _columns(s: Simd):
                 at = sums + j * width
                 store(at, add(load(at), load(at + half * width)))
             half //= 2
-        return load(sums) if n else zero()
+        return load(sums)
 
     return largest, masses
 
