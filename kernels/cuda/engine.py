@@ -214,7 +214,6 @@ def tiles(dtype: str, gpu: Gpu) -> tuple[Tile, ...]:
 
 LAUNCH = 400_000
 """Multiply-adds a multiprocessor could do in the time of one more launch: a guess."""
-MOST_PARTS = 64
 
 
 @dataclass(frozen=True)

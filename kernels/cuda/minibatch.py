@@ -24,6 +24,9 @@ from .pointwise import argument_parameters, arguments
 CLOCK = 4
 """Numbers of a clock."""
 
+MOST_GRADIENTS = 4
+"""Arrays, a power of two, that a rule's gradient is the sum of in a network's own steps."""
+
 GATHER_LANES = (1, 32, BLOCK)
 SOURCES = ("uint8", "int32", "int64", "float32", "float64", "float16")
 
@@ -217,7 +220,8 @@ def dropout_kernel(name: str) -> Kernel:
 def update_kernel(formula: Functor, read: Sequence[str], written: Sequence[str]) -> Kernel:
     """`Rule.update` by dtypes."""
     types, number = arguments(read, written, 0)
-    registers, occupancy = (80, 3) if number == "double" else (64, 4)
+    # Enough is under way with fewer blocks where a thread reads twice as much or of many arrays.
+    registers, occupancy = (80, 3) if number == "double" or len(read) > 5 else (64, 4)
     return Kernel(
         f"fnn::update<{', '.join([f'fnn::{formula.name}', number, *types])}>",
         (
@@ -241,8 +245,9 @@ def rows() -> list[Kernel]:
     for name in OPTIMIZERS:
         for d in ("float32", "float64"):
             kept = [d] * (1 + Rule(name).states)
-            for rule in (Rule(name), Rule(name, clipped=True)):
-                found.append(update_kernel(rule.functor(), [d, *kept], kept))
+            sums = [Rule(name, 2**i) for i in range(MOST_GRADIENTS.bit_length())]
+            for rule in (*sums, Rule(name, clipped=True)):
+                found.append(update_kernel(rule.functor(), [d] * rule.gradients + kept, kept))
             for half in ("float16", "uint16"):
                 formula = Rule(name).functor(copies=True)
                 found.append(update_kernel(formula, [d, *kept], [*kept, half]))

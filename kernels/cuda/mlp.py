@@ -8,7 +8,6 @@ whatever the depth. Prediction is `forward` alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -217,16 +216,21 @@ def mlp_kernel(engine: Engine, hidden: Epilogue, last: Epilogue) -> Kernel:
     return engine.kernel("mlp", MLP, "mlp.cuh", hidden, last)
 
 
-def rows() -> list[Kernel]:
-    """The registry's rows: every width, dtype and tile; one activation stands for all."""
+def engines() -> list[Engine]:
+    """Every width, dtype and tile, forward and, with B transposed, backward."""
     tables: list[tuple[str, bool, dict[int, tuple[Tile, Tile]]]] = [("float32", False, SIMT_TILES)]
     tables += [(dtype, True, sizes) for dtype, sizes in TENSOR_TILES.items()]
-    there: Sequence[Epilogue] = (epilogue.forward("relu"), epilogue.forward("linear"))
-    back: Sequence[Epilogue] = (epilogue.backward("relu"), PLAIN)
     return [
-        mlp_kernel(Engine(dtype, tile, on_tensor_cores, False, transposed), *epilogues)
+        Engine(dtype, tile, on_tensor_cores, False, transposed)
         for dtype, on_tensor_cores, sizes in tables
         for pair in sizes.values()
         for tile in pair
-        for transposed, epilogues in ((False, there), (True, back))
+        for transposed in (False, True)
     ]
+
+
+def rows() -> list[Kernel]:
+    """The registry's rows: every engine; one activation stands for all."""
+    there = (epilogue.forward("relu"), epilogue.forward("linear"))
+    back = (epilogue.backward("relu"), PLAIN)
+    return [mlp_kernel(e, *(back if e.b_transposed else there)) for e in engines()]

@@ -5,12 +5,14 @@ from dataclasses import replace
 
 import pytest
 
-from fusednn.kernels.cuda import machine_code, registry, toolkit
+from fusednn.kernels.cuda import gemm, machine_code, mlp, registry, toolkit
 from fusednn.kernels.cuda.build import BuildError
+from fusednn.kernels.cuda.epilogue import PLAIN, backward, forward
 from fusednn.kernels.cuda.kernel import Instruction, Kernel, Module, parameters
 from fusednn.kernels.cuda.machine_code import MachineCode, complaints, read_code, symbols
 from fusednn.kernels.cuda.occupancy import GPUS, blocks
 from fusednn.kernels.cuda.registry import ARCHITECTURES, KERNELS
+from fusednn.kernels.formulas import ACTIVATIONS
 
 
 def needs(what):
@@ -243,6 +245,31 @@ def test_kernels_are_as_the_registry_wants_them_when_cupy_compiles(kernels, arch
 @pytest.mark.parametrize("kernels", families())
 def test_kernels_are_as_the_registry_wants_them_when_nvcc_compiles(kernels, architecture):
     assert_as_wanted(kernels, architecture, at_runtime=False)
+
+
+def products_with(activation):
+    """Every layer's product, alone and in a fused network, forward and backward."""
+    layer, saves = forward(activation), ACTIVATIONS[activation].saves
+    found = []
+    for engine in gemm.engines():
+        back = replace(engine, b_transposed=True)
+        other = forward(activation, "y" if saves == "x" else "x")
+        found += [gemm.gemm_kernel(engine, epilogue) for epilogue in (layer, other)]
+        found.append(gemm.gemm_kernel(back, backward(activation)))
+    for engine in mlp.engines():
+        hidden = backward(activation) if engine.b_transposed else layer
+        last = PLAIN if engine.b_transposed else forward("linear")
+        found.append(mlp.mlp_kernel(engine, hidden, last))
+    return found
+
+
+@NVRTC
+@pytest.mark.slow
+@pytest.mark.parametrize("architecture", by_default())
+def test_products_are_as_the_registry_wants_them_with_the_longest_activation(architecture):
+    kernels = products_with("gelu")
+    for first in range(0, len(kernels), 32):
+        assert_as_wanted(kernels[first : first + 32], architecture, at_runtime=True)
 
 
 @NVCC

@@ -47,14 +47,19 @@ ALL = np.arange(1 << 16, dtype=np.uint32).astype(np.uint16)
 
 
 def test_every_16_bit_number_widens_as_it_should(driver):
-    same = {"float16": ALL.view(np.float16).astype(np.float32), "bfloat16": widened(ALL)}
-    for name, exact in same.items():
+    for name, exact in {"float16": float16_widened(), "bfloat16": widened(ALL)}.items():
         np.testing.assert_array_equal(convert(driver, "decode", name, ALL), exact)
+
+
+def float16_widened():
+    """Every float16 number as NumPy widens it; on some processors a signalling NaN is a warning."""
+    with np.errstate(invalid="ignore"):
+        return ALL.view(np.float16).astype(np.float32)
 
 
 def near(name):
     """All 16-bit numbers as float32, the ties between them, and what is next to either."""
-    values = ALL.view(np.float16).astype(np.float32) if name == "float16" else widened(ALL)
+    values = float16_widened() if name == "float16" else widened(ALL)
     values = np.unique(values[np.isfinite(values)])
     with np.errstate(over="ignore"):
         ties = (values[1:] / 2 + values[:-1] / 2).astype(np.float32)

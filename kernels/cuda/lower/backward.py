@@ -13,15 +13,12 @@ from ...program import Call
 from .. import functors
 from ..epilogue import backward
 from ..gemm import Matrix, gemm
-from ..minibatch import Rule
+from ..minibatch import MOST_GRADIENTS, Rule
 from ..plan import GRADIENTS, SCALARS, WORKSPACE, state, whole
 from ..pointwise import pointwise
 from ..row_wise import softmax_backward
 from ..weight_gradients import DenseGradient, WeightGradients
 from .base import Base
-
-MOST_PARTS = 4
-"""Into how many parts a batch is cut for the weights' gradients; the update adds them up."""
 
 
 class Backward(Base):
@@ -70,7 +67,7 @@ class Backward(Base):
             pass
         gradients = WeightGradients(
             tuple(map(self._dense_gradient, calls)), self.rows, self.dtype, self.parameters.size,
-            self.gpu, MOST_PARTS,
+            self.gpu, MOST_GRADIENTS,
         )  # fmt: skip
         parts, size = gradients.choice.parts, gradients.size
         table = f"table of {self.rows} rows"
