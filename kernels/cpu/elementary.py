@@ -7,7 +7,11 @@ NaN, signed zeros and subnormal numbers are answered as NumPy answers them.
 
 from __future__ import annotations
 
-from math import factorial, sqrt
+import math
+from decimal import Decimal
+from functools import cache
+
+import numpy as np
 
 from ..vocabulary import abs, copysign, fma, maximum, minimum, where
 from .lanes import Lanes
@@ -18,7 +22,7 @@ MAX_ULP = {
 """Largest errors in units in the last place, for both dtypes, on hardware with fused multiply-add;
 without it they are up to 1.4 times as large."""
 
-_ROOT2 = sqrt(2.0)
+_ROOT2 = math.sqrt(2.0)
 _LOG2_E = 1.4426950408889634
 # ln 2 in two pieces; the first has zeros at its end, so that its product with an exponent is exact.
 _LN2 = {32: (0.693145751953125, 1.4286068203094173e-06), 64: (0.6931471803691238, 1.9082149292705877e-10)}  # noqa: E501
@@ -27,21 +31,33 @@ _BIAS = {32: 127, 64: 1023}
 _TINY = {32: 2.0**-126, 64: 2.0**-1022}
 
 
+_EXP_SERIES = tuple(1 / math.factorial(k) for k in range(2, 14))
+
 # (exp(r) - 1 - r) / r**2: interpolation in Chebyshev's nodes (2**-26.5 of exp(r)), Taylor's series.
 _EXP = {
     32: (0.5, 0.16666576266288757, 0.04166655242443085, 0.008363333530724049, 0.001392637612298131),
-    64: tuple(1 / factorial(k) for k in range(2, 14)),
+    64: _EXP_SERIES,
 }
+
+# The same within ln(2)/32 and ln(2)/16 of 0, Taylor's series (2**-27 and 2**-59 of exp(r)).
+_NEAR_EXP = {32: _EXP_SERIES[:2], 64: _EXP_SERIES[:7]}
 
 
 def _polynomial(x: Lanes, coefficients) -> Lanes:
-    result = x.constant(coefficients[-1])
+    result = coefficients[-1]
     for c in coefficients[-2::-1]:
         result = fma(result, x, c)
     return result
 
 
-def _exponential(x: Lanes, low: float, high: float, extra=0.0) -> tuple[Lanes, Lanes]:
+def _remainder(x: Lanes, n: Lanes, extra: Lanes | None) -> Lanes:
+    """``x - n ln(2)``, plus what there is of `extra`."""
+    first, second = _LN2[x.bits]
+    r = fma(n, -first, x)
+    return fma(n, -second, r if extra is None else r + extra)
+
+
+def _exponential(x: Lanes, extra: Lanes | None = None) -> tuple[Lanes, Lanes]:
     """``(n, p)`` with ``exp(x + extra) = 2**n * (1 + p)``, n integers and |p| < 0.42.
 
     |r| <= ln(2)/2, so that Taylor's next term, 1/14! r**14, is below 2**-57.
@@ -49,10 +65,8 @@ def _exponential(x: Lanes, low: float, high: float, extra=0.0) -> tuple[Lanes, L
     bits = x.bits
     if not x.has_avx512:
         x = where(x == x, x, 0.0)  # no integer is nan
-    x = minimum(maximum(x, low), high)
     n = (x * _LOG2_E).round()
-    first, second = _LN2[bits]
-    r = fma(n, -second, fma(n, -first, x) + extra)
+    r = _remainder(x, n, extra)
     q = _polynomial(r, _EXP[bits])
     return n, fma(r * r, q, r)
 
@@ -64,12 +78,36 @@ def _power_of_two(n: Lanes) -> Lanes:
     return (n.to_int() + _BIAS[n.bits]).shift_left(_MANTISSA[n.bits]).as_float()
 
 
-def exp(x: Lanes, extra=0.0) -> Lanes:
-    """e to the power of ``x + extra``, where `extra` is what x lost in rounding."""
+@cache
+def _roots(bits: int, count: int) -> np.ndarray:
+    """``2**(i / count)`` as numbers of the dtype, and what those lack."""
+    exact = [Decimal(2) ** (Decimal(i) / count) for i in range(count)]
+    rounded = np.array(exact, f"float{bits}").astype(float)
+    return np.array([rounded, [float(e - Decimal(r)) for e, r in zip(exact, rounded, strict=True)]])
+
+
+def exp(x: Lanes) -> Lanes:
+    """e to the power of x."""
     low, high = (-104.0, 89.0) if x.bits == 32 else (-746.0, 710.0)
-    n, p = _exponential(x, low, high, extra)
+    return _exp_within(minimum(maximum(x, low), high))
+
+
+def _exp_within(x: Lanes, extra: Lanes | None = None) -> Lanes:
+    """`exp` of ``x + extra``, where `extra` is what x lost in rounding.
+
+    x is not much larger than the logarithm of the largest number, nor smaller than the smallest's.
+    """
     if x.has_avx512:
-        return (1.0 + p).scalef(n)
+        # n is a whole number of steps: the sum has no smaller ones, and its last bits say which.
+        steps = x.count
+        shift = 1.5 * 2.0 ** _MANTISSA[x.bits] / steps
+        shifted = fma(x, _LOG2_E, shift)
+        n = shifted - shift
+        r = _remainder(x, n, extra)
+        p = fma(r * r, _polynomial(r, _NEAR_EXP[x.bits]), r)
+        root, lost = (shifted.as_bits().of_table(row) for row in _roots(x.bits, steps))
+        return (root + fma(root, p, lost)).scalef(n)
+    n, p = _exponential(x, extra)
     half = (n * 0.5).round()
     # In two factors: the result may overflow, or be subnormal, while both factors are normal.
     result = (1.0 + p) * _power_of_two(half) * _power_of_two(n - half)
@@ -79,7 +117,7 @@ def exp(x: Lanes, extra=0.0) -> Lanes:
 def expm1(x: Lanes) -> Lanes:
     """``exp(x) - 1`` without cancellation."""
     low, high = (-20.0, 89.0) if x.bits == 32 else (-40.0, 710.0)
-    n, p = _exponential(x, low, high)
+    n, p = _exponential(minimum(maximum(x, low), high))
     # Half of everything, because 2**n itself may be too large; the doubling is exact.
     half = _power_of_two(n - 1.0)
     result = 2.0 * fma(half, p, half - 0.5)
@@ -88,7 +126,7 @@ def expm1(x: Lanes) -> Lanes:
 
 
 def _split(x: Lanes) -> tuple[Lanes, Lanes]:
-    """``(e, m)`` with ``x = 2**e * m`` and m in [sqrt(1/2), sqrt(2)), for x > 0."""
+    """``(e, m)`` with ``x = 2**e * m`` and m in [math.sqrt(1/2), math.sqrt(2)), for x > 0."""
     if x.has_avx512:
         m, e = x.mantissa(), x.exponent()
         large = m > _ROOT2
@@ -96,7 +134,7 @@ def _split(x: Lanes) -> tuple[Lanes, Lanes]:
     bits, mantissa = x.bits, _MANTISSA[x.bits]
     subnormal = x < _TINY[bits]
     scaled = where(subnormal, x * 2.0 ** (mantissa + 2), x)
-    half = 0x3F3504F3 if bits == 32 else 0x3FE6A09E667F3BCD  # the bits of sqrt(1/2)
+    half = 0x3F3504F3 if bits == 32 else 0x3FE6A09E667F3BCD  # the bits of math.sqrt(1/2)
     offset = scaled.as_bits() - half
     e = offset.shift_right(mantissa)
     m = (scaled.as_bits() - e.shift_left(mantissa)).as_float()
@@ -104,7 +142,7 @@ def _split(x: Lanes) -> tuple[Lanes, Lanes]:
 
 
 def _logarithm(e: Lanes, f: Lanes, extra=0.0) -> Lanes:
-    """``e * ln(2) + log(1 + f) + extra`` for f in [sqrt(1/2) - 1, sqrt(2) - 1).
+    """``e * ln(2) + log(1 + f) + extra`` for f in [math.sqrt(1/2) - 1, math.sqrt(2) - 1).
 
     ``log(1 + f) = f - s f + s R`` with ``s = f / (2 + f)`` and ``R = sum 2/(2k+1) s**2k``, k >= 1.
     s**2 < 0.0295: 4 terms leave 2**-27 of f, 10 terms 2**-57.
@@ -145,12 +183,47 @@ def log1p(x: Lanes) -> Lanes:
     return where(abs(x) > small, where(x < float("inf"), result, x), x)
 
 
+@cache
+def _pieces(function, scale: float) -> np.ndarray:
+    """Polynomials of degree 5 for 16 pieces of the numbers below ``15 / scale``; see `_in_pieces`.
+
+    Piece i is where the upper two bits of the mantissa of ``1 + scale x`` and the lower two of its
+    exponent make i. Its column is the point whose distance its polynomial is in powers of, and
+    the coefficients: interpolation in Chebyshev's nodes. Near 0 that point is 0 and f(0) is exact.
+    """
+    columns = []
+    for i in range(16):
+        octave, part = (i // 4 + 1) % 4, i % 4
+        left, right = ((2.0**octave * (1 + (part + end) / 4) - 1) / scale for end in (0, 1))
+        near = left == 0.0
+        centre = 0.0 if near else float(np.float32((left + right) / 2))
+        count = 5 if near else 6
+        angles = (np.arange(count) + 0.5) / count * math.pi
+        nodes = (left + right) / 2 - centre + (right - left) / 2 * np.cos(angles)
+        values, fixed = np.array([function(centre + node) for node in nodes]), []
+        if near:
+            fixed = [function(0.0)]
+            values = (values - fixed) / nodes
+        powers = np.vander(nodes, increasing=True)
+        columns.append([centre, *fixed, *np.linalg.solve(powers, values)])
+    return np.array(columns).T
+
+
+def _in_pieces(function, scale: float, x: Lanes) -> Lanes:
+    """`function` of 16 float32 numbers from 0 to ``15 / scale``."""
+    piece = fma(x, scale, 1.0).as_bits().shift_right(_MANTISSA[32] - 2)
+    centre, *coefficients = (piece.of_table(row) for row in _pieces(function, scale))
+    return _polynomial(x - centre, coefficients)
+
+
 def tanh(x: Lanes) -> Lanes:
     """Hyperbolic tangent: ``-t / (2 + t)`` with ``t = exp(-2 |x|) - 1``.
 
     What t and the denominator lose in rounding is carried along and added to the quotient.
     """
-    n, p = _exponential(-2.0 * minimum(abs(x), 20.0), -40.0, 0.0)
+    if x.is_16_floats:
+        return copysign(_in_pieces(math.tanh, 1.6, minimum(abs(x), 9.25)), x)
+    n, p = _exponential(-2.0 * minimum(abs(x), 20.0))
     scale = _power_of_two(n)
     a, b = scale - 1.0, scale * p
     t = a + b
@@ -196,7 +269,10 @@ def _scaled_erfc(x: Lanes) -> Lanes:
 
 
 def _exp_of_square(x: Lanes, factor: float) -> Lanes:
-    """``exp(-factor x**2)`` for a power of two `factor`, without the rounding of the square."""
+    """``exp(-factor x**2)`` without the rounding of the square, which is at most 104 or 746.
+
+    `factor` is a power of two.
+    """
     y = x * factor if factor != 1.0 else x
     square = x * y
     if x.isa.fma:
@@ -206,10 +282,10 @@ def _exp_of_square(x: Lanes, factor: float) -> Lanes:
         high = x.as_bits().bit_and(clear).as_float()
         low = x - high
         lost = factor * ((high * high - x * x) + 2.0 * high * low + low * low)
-    return exp(-square, -lost)
+    return _exp_within(-square, -lost)
 
 
-# 2 / sqrt(pi) as a number of the dtype and what that lacks.
+# 2 / math.sqrt(pi) as a number of the dtype and what that lacks.
 _ERF_SLOPE = {
     32: (1.128379225730896, -5.863538342219759e-08),
     64: (1.1283791670955126, 1.533545961316588e-17),
@@ -219,9 +295,9 @@ _ERF_SLOPE = {
 def _erf_near(x: Lanes, terms: int) -> Lanes:
     """The Taylor series of the error function, with so many terms after the first."""
     square = x * x
-    series = x.constant((-1) ** terms / (factorial(terms) * (2 * terms + 1)))
+    series = x.constant((-1) ** terms / (math.factorial(terms) * (2 * terms + 1)))
     for k in range(terms - 1, 0, -1):
-        series = fma(series, square, (-1) ** k / (factorial(k) * (2 * k + 1)))
+        series = fma(series, square, (-1) ** k / (math.factorial(k) * (2 * k + 1)))
     slope, rest = _ERF_SLOPE[x.bits]
     return fma(x, slope, x * fma(series * square, slope, rest))
 
@@ -237,8 +313,17 @@ def erf(x: Lanes) -> Lanes:
     return copysign(where(a < 1.0, near, far), x)
 
 
+def _tail_by_exp(x: float) -> float:
+    """``exp(x**2 / 2) erfc(x / sqrt(2)) / 2``, which `_scaled_erfc` has in other terms."""
+    return math.exp(0.5 * x * x) * 0.5 * math.erfc(x * math.sqrt(0.5))
+
+
 def normal_cdf(x: Lanes) -> Lanes:
-    """Standard normal distribution function, ``erfc(-x / sqrt(2)) / 2``."""
+    """Standard normal distribution function, ``erfc(-x / math.sqrt(2)) / 2``."""
     a = minimum(abs(x), 14.3 if x.bits == 32 else 38.6)
-    tail = _exp_of_square(a, 0.5) * (0.5 * _scaled_erfc(a * sqrt(0.5)))
+    if x.is_16_floats:
+        scaled = _in_pieces(_tail_by_exp, 1.02, a)
+    else:
+        scaled = 0.5 * _scaled_erfc(a * math.sqrt(0.5))
+    tail = _exp_of_square(a, 0.5) * scaled
     return where(x > 0.0, 1.0 - tail, tail)

@@ -152,6 +152,11 @@ class Lanes(Symbol):
         """Whether this is a whole register of AVX-512, so that `scalef` and the like apply."""
         return self.isa.name == "avx512" and self.count * self.bits == 512
 
+    @property
+    def is_16_floats(self) -> bool:
+        """Whether this is a whole register of AVX-512 with float32."""
+        return self.has_avx512 and self.bits == 32
+
     def _avx512(self, name: str, arguments, *, rounding: bool = True) -> Lanes:
         """An intrinsic of (arguments, vector to keep, mask, rounding mode), unmasked."""
         vector, mask = self.value.type, ir.IntType(self.count)
@@ -175,6 +180,14 @@ class Lanes(Symbol):
     def mantissa(self) -> Lanes:
         """That number of [1, 2): 1 of 0 and inf, nan of negative numbers."""
         return self._avx512("mask.getmant", [self.value, I32(0b1000)])
+
+    def of_table(self, numbers) -> Lanes:
+        """Of as many numbers as lanes, those that the lowest bits of the integer lanes say."""
+        vector = ir.VectorType(self.real, self.count)
+        name = f"llvm.x86.avx512.permvar.{'sf' if self.bits == 32 else 'df'}.512"
+        function = intrinsic(self.builder.module, name, vector, vector, self.value.type)
+        table = ir.Constant(vector, list(numbers))
+        return self.new(self.builder.call(function, [table, self.value]))
 
     def reciprocal(self) -> Lanes:
         """``1 / self`` to 14 bits."""
@@ -266,7 +279,7 @@ class Lanes(Symbol):
     # -- faster than the hardware's own, where there are 14-bit approximations --------------------
 
     def _fast_sqrt(self, a):
-        if not self._has_approximations:
+        if not self.is_16_floats:
             return a.call("llvm.sqrt")
         bounded = self._maximum(a, 1e-37)
         y = bounded._avx512("rsqrt14", [bounded.value], rounding=False)
@@ -275,12 +288,8 @@ class Lanes(Symbol):
 
     def _fast_divide(self, a, b):
         a, b = self._lift_floats(a, b)
-        if not self._has_approximations or self.isa.fast_division:
+        if not self.is_16_floats or self.isa.fast_division:
             return a / b
         r = b.reciprocal()
         q = a * r
         return self._fma(self._fma(-b, q, a), r, q)
-
-    @property
-    def _has_approximations(self) -> bool:
-        return self.has_avx512 and self.bits == 32
