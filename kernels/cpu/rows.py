@@ -52,9 +52,7 @@ def row_door(
         }  # fmt: skip
         name, *options = op
         ops = [catalog.op("softmax", name, dtype, *options) for dtype in DTYPES]
-        room = np.zeros((2, MOST_ROWS + 64))
-        fixed = {"tops": room.ctypes.data, "levels": room[1:].ctypes.data}
-        _fill(context, ROW_FIELDS, words, names, ops, fixed, room)
+        _fill(context, ROW_FIELDS, words, names, ops, {})
         return catalog.door("row_functions", "rows")
 
     size = len(ROW_FIELDS) + len(DTYPES) * len(ROW_BLOCK)

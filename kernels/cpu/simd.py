@@ -173,6 +173,18 @@ class Simd:
             for i, row in enumerate(turned(builder, rows)):
                 store_first(builder, at(builder, target, stride, i), row, count)
 
+        def fold_rows(word):
+            def generate(builder, source):
+                places = [at(builder, source, I64(self.bytes), i) for i in range(lanes)]
+                rows = [Lanes(builder, load(builder, p), real, isa) for p in places]
+                while len(rows) > 1:
+                    half = len(rows) // 2
+                    pairs = zip(rows[:half], rows[half:], strict=True)
+                    rows = [a.emit(word, a, b) for a, b in pairs]
+                return rows[0].value
+
+            return generate
+
         def square(builder):
             place = alloca_once(builder, vector, size=I64(lanes))
             place.align = self.bytes
@@ -194,6 +206,8 @@ class Simd:
         self.broadcast = emitted(vec, (i64,), broadcast)
         self.sum = emitted(vec, (vec,), fold("add"))
         self.max = emitted(vec, (vec,), fold("maximum"))
+        self.sum_rows = emitted(vec, (i64,), fold_rows("add"))
+        self.max_rows = emitted(vec, (i64,), fold_rows("maximum"))
 
     def formula(self, function, inputs: int):
         """`function` over the vocabulary as a Numba function of `inputs` vectors and one result."""

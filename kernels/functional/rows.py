@@ -72,11 +72,7 @@ def run_rows(op: tuple, inputs: Sequence[np.ndarray], out: np.ndarray) -> None:
         fields |= {name: array.ctypes.data, f"{name}_pitch": pitch}
     if out.size != inputs[0].size:
         fields[f"{names[-1]}_pitch"] = out.itemsize
-    room = np.empty((2, rows), out.dtype)
-    run_op(
-        catalog.op("softmax", op[0], dtype, *op[1:]), workers, rows, n=n, tops=room.ctypes.data,
-        levels=room[1:].ctypes.data, **fields,
-    )  # fmt: skip
+    run_op(catalog.op("softmax", op[0], dtype, *op[1:]), workers, rows, n=n, **fields)
 
 
 def row_argmax(x: np.ndarray) -> np.ndarray:

@@ -3,29 +3,31 @@
 Each worker has the rows that `rows`, a table of spans, gives it.
 """
 
+from functools import cache
+from types import SimpleNamespace
+
 from numba.extending import register_jitable
 
 from ..memory import prefetch, put_word, span, word
 from ..simd import Simd
 
 
-def _loops(s: Simd):
-    """Loops over a row that every softmax has: largest element, sum of exponentials, scaling."""
+@cache
+def _parts(s: Simd):
+    """A row's largest element and sum of exponentials, in as many parts as a vector has lanes."""
     from ...vocabulary import exp, where
 
     lanes, size = s.lanes, s.size
     load, store, load_first, store_first = s.load, s.store, s.load_first, s.store_first
-    largest, total, start, zero = s.max, s.sum, s.constant(float("-inf")), s.constant(0.0)
+    start, zero = s.constant(float("-inf")), s.constant(0.0)
     # nan is not greater: it makes the sum of the exponentials nan
     greater = s.formula(lambda a, top: where(a > top, a, top), 2)
     keep, first = s.where_first, s.first
     power = s.formula(lambda x, top: exp(x - top), 2)
-    add, multiply = s.formula(lambda a, b: a + b, 2), s.formula(lambda a, b: a * b, 2)
-    subtract, broadcast = s.formula(lambda a, b: a - b, 2), s.broadcast
-    share = s.formula(lambda scale, mass: scale / mass, 2)
+    add = s.formula(lambda a, b: a + b, 2)
 
-    @register_jitable
-    def row_max(row, n):
+    @register_jitable(forceinline=True)
+    def largest(row, n):
         whole = n - n % lanes
         top, other = start(), start()
         for j in range(0, whole - lanes, 2 * lanes):
@@ -37,11 +39,11 @@ def _loops(s: Simd):
         if whole < n:
             rest = keep(load_first(row + whole * size, n - whole), n - whole, start())
             top = greater(rest, top)
-        return largest(top)
+        return top
 
-    @register_jitable
+    @register_jitable(forceinline=True)
     def exponentials(row, out, n, top, ahead):
-        """Their sum; they are stored unless `out` is 0. The row `ahead` bytes on is asked for."""
+        """Their sums; they are stored unless `out` is 0. The row `ahead` bytes on is asked for."""
         whole = n - n % lanes
         mass = zero()
         for j in range(0, whole, lanes):
@@ -55,7 +57,40 @@ def _loops(s: Simd):
             mass = add(mass, e)
             if out:
                 store_first(out + whole * size, e, n - whole)
-        return total(mass)
+        return mass
+
+    return largest, exponentials
+
+
+def _loops(s: Simd):
+    """Loops over a row that every softmax has: largest element, sum of exponentials, scaling."""
+    from ...vocabulary import exp
+
+    lanes, size = s.lanes, s.size
+    load, store, load_first, store_first = s.load, s.store, s.load_first, s.store_first
+    largest, total = s.max, s.sum
+    keep, first, broadcast = s.where_first, s.first, s.broadcast
+    power = s.formula(lambda x, top: exp(x - top), 2)
+    multiply, subtract = s.formula(lambda a, b: a * b, 2), s.formula(lambda a, b: a - b, 2)
+    share = s.formula(lambda scale, mass: scale / mass, 2)
+    largest_parts, exponential_parts = _parts(s)
+
+    @register_jitable
+    def row_max(row, n):
+        return largest(largest_parts(row, n))
+
+    @register_jitable
+    def exponentials(row, out, n, top, ahead):
+        return total(exponential_parts(row, out, n, top, ahead))
+
+    @register_jitable
+    def scaled(row, n, factor):
+        whole = n - n % lanes
+        for j in range(0, whole, lanes):
+            store(row + j * size, multiply(load(row + j * size), factor))
+        if whole < n:
+            e = multiply(load_first(row + whole * size, n - whole), factor)
+            store_first(row + whole * size, e, n - whole)
 
     @register_jitable
     def distribute(row, out, n, top, scale, label, ahead):
@@ -72,18 +107,50 @@ def _loops(s: Simd):
             store_first(out, e, n)
             return mass
         mass = exponentials(row, out, n, top, ahead)
-        factor = share(scale, mass)
-        whole = n - n % lanes
-        for j in range(0, whole, lanes):
-            store(out + j * size, multiply(load(out + j * size), factor))
-        if whole < n:
-            e = multiply(load_first(out + whole * size, n - whole), factor)
-            store_first(out + whole * size, e, n - whole)
+        scaled(out, n, share(scale, mass))
         if label >= 0:
             store_first(out + label * size, subtract(broadcast(out + label * size), scale), 1)
         return mass
 
-    return row_max, exponentials, distribute
+    return SimpleNamespace(
+        row_max=row_max, exponentials=exponentials, scaled=scaled, distribute=distribute
+    )
+
+
+def _together(s: Simd):
+    """The largest and the sums of as many rows as a vector has lanes, a lane each.
+
+    Rows of some vectors are short of work while what they end with, one number of a vector, is
+    under way. Here a row ends with a vector, and the vectors of all rows are turned.
+    """
+    lanes, size, width = s.lanes, s.size, s.bytes
+    store, broadcast, greatest, total = s.store, s.broadcast, s.max_rows, s.sum_rows
+    largest_parts, exponential_parts = _parts(s)
+    transpose = s.transpose
+
+    @register_jitable
+    def turn(square):
+        transpose(square, width, square, width)
+
+    @register_jitable
+    def largest(x, pitch, n, square):
+        for i in range(lanes):
+            store(square + i * width, largest_parts(x + i * pitch, n))
+        turn(square)
+        return greatest(square)
+
+    @register_jitable
+    def exponentials(x, pitch, out, out_pitch, n, tops, square):
+        """The sums; the exponentials are stored unless `out` is 0."""
+        for i in range(lanes):
+            to = out + i * out_pitch if out else 0
+            top = broadcast(tops + i * size)
+            parts = exponential_parts(x + i * pitch, to, n, top, lanes * pitch)
+            store(square + i * width, parts)
+        turn(square)
+        return total(square)
+
+    return largest, exponentials
 
 
 def _columns(s: Simd):
@@ -126,28 +193,39 @@ def _columns(s: Simd):
     return largest, masses
 
 
-NARROW = 128
-"""Columns up to which the logarithm of a sum counts; it is taken of a vector of rows at once."""
+NARROW = 256
+"""Columns up to which it pays to go through a vector of rows together."""
 
 
 def softmax(s: Simd):
     """``exp(x - max) / sum``, row by row; y may be x."""
-    row_max, _, distribute = _loops(s)
-    largest, masses = _columns(s)
-    one, lanes, width, load, store = s.constant(1.0), s.lanes, s.bytes, s.load, s.store
+    loops = _loops(s)
+    row_max, scaled, distribute = loops.row_max, loops.scaled, loops.distribute
+    column_max, column_sums = _columns(s)
+    together_max, together_sums = _together(s)
+    one, lanes, width, size = s.constant(1.0), s.lanes, s.bytes, s.size
+    load, store, broadcast = s.load, s.store, s.broadcast
     from_rows, to_rows, square = s.from_rows, s.to_rows, s.square
     share, multiply = s.formula(lambda a, b: a / b, 2), s.formula(lambda a, b: a * b, 2)
 
     def kernel(step, worker, workers, rows, n, x, x_pitch, y, y_pitch):
         begin, stop = span(rows, worker)
         columns, sums = square(), square()
-        while n <= lanes and begin + lanes <= stop:
-            from_rows(x + begin * x_pitch, x_pitch, n, columns)
-            factor = share(one(), masses(columns, n, largest(columns, n), sums, True))
-            for j in range(n):
-                at = columns + j * width
-                store(at, multiply(load(at), factor))
-            to_rows(columns, y + begin * y_pitch, y_pitch, n)
+        while n <= NARROW and begin + lanes <= stop:
+            source, out = x + begin * x_pitch, y + begin * y_pitch
+            if n <= lanes:
+                from_rows(source, x_pitch, n, columns)
+                factor = share(one(), column_sums(columns, n, column_max(columns, n), sums, True))
+                for j in range(n):
+                    at = columns + j * width
+                    store(at, multiply(load(at), factor))
+                to_rows(columns, out, y_pitch, n)
+            else:
+                store(columns, together_max(source, x_pitch, n, sums))
+                mass = together_sums(source, x_pitch, out, y_pitch, n, columns, sums)
+                store(columns, share(one(), mass))
+                for i in range(lanes):
+                    scaled(out + i * y_pitch, n, broadcast(columns + i * size))
             begin += lanes
         for i in range(begin, stop):
             row = x + i * x_pitch
@@ -157,58 +235,65 @@ def softmax(s: Simd):
 
 
 def logsumexp(s: Simd, difference: bool = False):
-    """``log(sum(exp(x)))`` of every row or, with `difference`, x minus that; y may be x.
-
-    `tops` and `levels` are room for a number a row.
-    """
+    """``log(sum(exp(x)))`` of every row or, with `difference`, x minus that; y may be x."""
     from ...vocabulary import abs, log, where
 
-    lanes, size = s.lanes, s.size
-    load_first, store_first, broadcast = s.load_first, s.store_first, s.broadcast
+    lanes, size, width = s.lanes, s.size, s.bytes
+    load, store, load_first, store_first = s.load, s.store, s.load_first, s.store_first
+    from_rows, to_rows, square, broadcast = s.from_rows, s.to_rows, s.square, s.broadcast
     # where the largest is infinite, what remains of the others is known without it
     finite = s.formula(lambda top: where(abs(top) < float("inf"), top, 0.0), 1)
     logarithm, add = s.formula(log, 1), s.formula(lambda a, b: a + b, 2)
     subtract = s.formula(lambda x, top, level: (x - top) - level, 3)
-    row_max, exponentials, _ = _loops(s)
-    largest, masses = _columns(s)
-    width, load, store, square = s.bytes, s.load, s.store, s.square
-    from_rows, to_rows = s.from_rows, s.to_rows
+    loops = _loops(s)
+    row_max, exponentials = loops.row_max, loops.exponentials
+    column_max, column_sums = _columns(s)
+    together_max, together_sums = _together(s)
 
-    def kernel(step, worker, workers, rows, n, x, x_pitch, y, y_pitch, tops, levels):
+    @register_jitable
+    def subtracted(row, out, n, top, level):
+        whole = n - n % lanes
+        for j in range(0, whole, lanes):
+            store(out + j * size, subtract(load(row + j * size), top, level))
+        if whole < n:
+            value = subtract(load_first(row + whole * size, n - whole), top, level)
+            store_first(out + whole * size, value, n - whole)
+
+    def kernel(step, worker, workers, rows, n, x, x_pitch, y, y_pitch):
         begin, stop = span(rows, worker)
         columns, sums = square(), square()
-        while n <= lanes and begin + lanes <= stop:
-            from_rows(x + begin * x_pitch, x_pitch, n, columns)
-            top = finite(largest(columns, n))
-            level = logarithm(masses(columns, n, top, sums, False))
+        while n <= NARROW and begin + lanes <= stop:
+            source, out = x + begin * x_pitch, y + begin * y_pitch
+            if n <= lanes:
+                from_rows(source, x_pitch, n, columns)
+                top = finite(column_max(columns, n))
+                level = logarithm(column_sums(columns, n, top, sums, False))
+            else:
+                top = finite(together_max(source, x_pitch, n, sums))
+                store(columns, top)
+                level = logarithm(together_sums(source, x_pitch, 0, 0, n, columns, sums))
             if not difference:
                 store(y + begin * size, add(level, top))
-            else:
+            elif n <= lanes:
                 for j in range(n):
                     at = columns + j * width
                     store(at, subtract(load(at), top, level))
-                to_rows(columns, y + begin * y_pitch, y_pitch, n)
-            begin += lanes
-        block = lanes if n <= NARROW else 1
-        for start in range(begin, stop, block):
-            count = min(block, stop - start)
-            for i in range(start, start + count):
-                row = x + i * x_pitch
-                top = finite(row_max(row, n))
-                store_first(tops + i * size, top, 1)
-                store_first(levels + i * size, exponentials(row, 0, n, top, x_pitch), 1)
-            level = logarithm(load_first(levels + start * size, count))
-            if not difference:
-                level = add(level, load_first(tops + start * size, count))
-                store_first(y + start * size, level, count)
+                to_rows(columns, out, y_pitch, n)
             else:
-                store_first(levels + start * size, level, count)
-                for i in range(start, start + count):
-                    row, out = x + i * x_pitch, y + i * y_pitch
-                    top, level = broadcast(tops + i * size), broadcast(levels + i * size)
-                    for j in range(0, n, lanes):
-                        value = subtract(load_first(row + j * size, n - j), top, level)
-                        store_first(out + j * size, value, n - j)
+                store(sums, level)
+                for i in range(lanes):
+                    row, at = source + i * x_pitch, i * size
+                    top, level = broadcast(columns + at), broadcast(sums + at)
+                    subtracted(row, out + i * y_pitch, n, top, level)
+            begin += lanes
+        for i in range(begin, stop):
+            row = x + i * x_pitch
+            top = finite(row_max(row, n))
+            level = logarithm(exponentials(row, 0, n, top, x_pitch))
+            if difference:
+                subtracted(row, y + i * y_pitch, n, top, level)
+            else:
+                store_first(y + i * size, add(level, top), 1)
 
     return kernel
 
@@ -302,7 +387,8 @@ def cross_entropy(s: Simd, sparse: bool, gradient: bool, count: bool = True):
     entropy = s.formula(lambda mass, top: log(mass) + top, 2)
     one, unless_zero = s.constant(1.0), s.formula(_unless_zero, 2)
     where_first, broadcast, first_equal = s.where_first, s.broadcast, s.first_equal
-    row_max, exponentials, distribute = _loops(s)
+    loops = _loops(s)
+    row_max, exponentials, distribute = loops.row_max, loops.exponentials, loops.distribute
 
     def kernel(
         step, worker, workers, rows, z, z_pitch, n, labels, targets, targets_pitch, dz, dz_pitch,
