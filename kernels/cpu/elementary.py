@@ -12,6 +12,7 @@ from decimal import Decimal
 from functools import cache
 
 import numpy as np
+from numpy.polynomial import Chebyshev, Polynomial
 
 from ..vocabulary import abs, copysign, fma, maximum, minimum, where
 from .lanes import Lanes
@@ -22,7 +23,6 @@ MAX_ULP = {
 """Largest errors in units in the last place, for both dtypes, on hardware with fused multiply-add;
 without it they are up to 1.4 times as large."""
 
-_ROOT2 = math.sqrt(2.0)
 _LOG2_E = 1.4426950408889634
 # ln 2 in two pieces; the first has zeros at its end, so that its product with an exponent is exact.
 _LN2 = {32: (0.693145751953125, 1.4286068203094173e-06), 64: (0.6931471803691238, 1.9082149292705877e-10)}  # noqa: E501
@@ -127,10 +127,6 @@ def expm1(x: Lanes) -> Lanes:
 
 def _split(x: Lanes) -> tuple[Lanes, Lanes]:
     """``(e, m)`` with ``x = 2**e * m`` and m in [math.sqrt(1/2), math.sqrt(2)), for x > 0."""
-    if x.has_avx512:
-        m, e = x.mantissa(), x.exponent()
-        large = m > _ROOT2
-        return where(large, e + 1.0, e), where(large, 0.5 * m, m)
     bits, mantissa = x.bits, _MANTISSA[x.bits]
     subnormal = x < _TINY[bits]
     scaled = where(subnormal, x * 2.0 ** (mantissa + 2), x)
@@ -159,12 +155,49 @@ def _logarithm(e: Lanes, f: Lanes, extra=0.0) -> Lanes:
     return fma(e, first, f - (half_square - rest))
 
 
+@cache
+def _log_table(bits: int) -> tuple[np.ndarray, list[float]]:
+    """Numbers for mantissas m from 0.75 to 1.5, by their upper four bits, and a polynomial.
+
+    Columns are 1/c for a c near m, and log(c) in two pieces, the first of which is exact in a sum
+    with exponents times ln(2). Next to 1, c is 1. The polynomial is ``(log(1 + r) - r) / r**2``
+    within 2**-27 and 2**-54 for r from -1/32 to 1/16: Taylor's series, economized.
+    """
+    columns = []
+    grid, terms = (2.0**16, 5) if bits == 32 else (2.0**33, 10)
+    for i in range(16):
+        middle = 1 + (i + 0.5) / 16 if i < 8 else 0.5 + (i + 0.5) / 32
+        inverse = 1.0 if i in (0, 15) else float(np.array(1 / middle, f"float{bits}"))
+        log_c = -Decimal(inverse).ln()
+        high = round(float(log_c) * grid) / grid
+        columns.append([inverse, high, float(log_c - Decimal(high))])
+    taylor = Polynomial([(-1) ** (k + 1) / k for k in range(2, 30)])
+    series = taylor.convert(domain=(-1 / 32, 1 / 16), kind=Chebyshev).truncate(terms)
+    return np.array(columns).T, list(series.convert(domain=(-1, 1), kind=Polynomial).coef)
+
+
+def _log_by_table(x: Lanes, less_one: Lanes | None = None, extra: Lanes | None = None) -> Lanes:
+    """``log(x) + extra``, or ``log(1 + less_one)`` where x is near 1: see `_log_table`."""
+    m = x.mantissa()
+    e = x.exponent() - m.exponent()
+    piece = m.as_bits().shift_right(_MANTISSA[x.bits] - 4)
+    rows, polynomial = _log_table(x.bits)
+    inverse, high, low = (piece.of_table(row) for row in rows)
+    first, second = _LN2[x.bits]
+    large, r, small = fma(e, first, high), fma(m, inverse, -1.0), fma(e, second, low)
+    if extra is not None:
+        near = large == 0.0
+        small = where(abs(large) < float("inf"), small + extra, small)
+        r, small = where(near, less_one, r), where(near, 0.0, small)
+    return large + (r + fma(r * r, _polynomial(r, polynomial), small))
+
+
 def log(x: Lanes) -> Lanes:
     """Natural logarithm."""
+    if x.has_avx512:
+        return _log_by_table(x)
     e, m = _split(x)
     result = _logarithm(e, m - 1.0)
-    if x.has_avx512:
-        return result  # special values have come through
     result = where(x == 0.0, float("-inf"), where(x < 0.0, float("nan"), result))
     return where(x < float("inf"), result, x)
 
@@ -172,15 +205,18 @@ def log(x: Lanes) -> Lanes:
 def log1p(x: Lanes) -> Lanes:
     """``log(1 + x)`` without cancellation."""
     u = 1.0 + x
-    e, m = _split(u)
-    # What 1 + x lost in rounding, relative to u; x itself is 1 + x - 1 where no scaling is needed.
-    lost = where(x > 1.0, 1.0 - (u - x), x - (u - 1.0))
-    lost = lost * u.reciprocal() if u.has_avx512 else lost / u
-    near = e == 0.0
-    result = _logarithm(e, where(near, x, m - 1.0), where(near, 0.0, lost))
-    result = where(x == -1.0, float("-inf"), where(x < -1.0, float("nan"), result))
+    lost = (1.0 - (u - (u - 1.0))) + (x - (u - 1.0))  # when 1 + x was rounded
+    # Where u is not scaled before its logarithm is taken, x itself is u - 1.
+    if x.has_avx512:
+        result = _log_by_table(u, x, lost * u.reciprocal())
+    else:
+        e, m = _split(u)
+        near = e == 0.0
+        result = _logarithm(e, where(near, x, m - 1.0), where(near, 0.0, lost / u))
+        result = where(x == -1.0, float("-inf"), where(x < -1.0, float("nan"), result))
+        result = where(x < float("inf"), result, x)
     small = 2.0 ** -(_MANTISSA[x.bits] + 2)
-    return where(abs(x) > small, where(x < float("inf"), result, x), x)
+    return where(abs(x) > small, result, x)
 
 
 @cache

@@ -178,16 +178,21 @@ class Lanes(Symbol):
         return self._avx512("mask.getexp", [self.value])
 
     def mantissa(self) -> Lanes:
-        """That number of [1, 2): 1 of 0 and inf, nan of negative numbers."""
-        return self._avx512("mask.getmant", [self.value, I32(0b1000)])
+        """That number, or half of it, in [0.75, 1.5): 1 of 0 and inf, nan of negative numbers."""
+        return self._avx512("mask.getmant", [self.value, I32(0b1011)])
 
     def of_table(self, numbers) -> Lanes:
-        """Of as many numbers as lanes, those that the lowest bits of the integer lanes say."""
-        vector = ir.VectorType(self.real, self.count)
-        name = f"llvm.x86.avx512.permvar.{'sf' if self.bits == 32 else 'df'}.512"
-        function = intrinsic(self.builder.module, name, vector, vector, self.value.type)
-        table = ir.Constant(vector, list(numbers))
-        return self.new(self.builder.call(function, [table, self.value]))
+        """Of as many numbers as lanes, or twice as many, those that the lanes' lowest bits say."""
+        vector, n = ir.VectorType(self.real, self.count), self.count
+        values = [ir.Constant(vector, list(numbers[i : i + n])) for i in range(0, len(numbers), n)]
+        values.insert(1, self.value)
+        kind = "s" if self.bits == 32 else "d"
+        name = f"permvar.{kind}f" if len(values) == 2 else f"vpermi2var.p{kind}"
+        function = intrinsic(
+            self.builder.module, f"llvm.x86.avx512.{name}.512", vector,
+            *(value.type for value in values),
+        )  # fmt: skip
+        return self.new(self.builder.call(function, values))
 
     def reciprocal(self) -> Lanes:
         """``1 / self`` to 14 bits."""
