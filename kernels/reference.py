@@ -81,6 +81,29 @@ def dropout_mask(
     return np.where(fraction >= rate, 1.0 / (1.0 - rate), 0.0).reshape(shape)
 
 
+def permutation(n: int, seed: int) -> list[int]:
+    """The numbers below n in random order: Fisher and Yates' shuffle, built from its start.
+
+    Place i takes what stands at a random place up to i, which gets i. That place is the upper half
+    of 32 random bits times i + 1, unless the lower half is among those that some places have more
+    of than others (Lemire, "Fast random integer generation in an interval", 2019). The bits are the
+    upper half of numbers of SplitMix64 (Steele, Lea and Flood, "Fast splittable pseudorandom number
+    generators", 2014).
+    """
+    low, order, state = 2**64 - 1, list[int](), seed
+    for i in range(n):
+        while True:
+            state = (state + 0x9E3779B97F4A7C15) & low
+            z = (state ^ state >> 30) * 0xBF58476D1CE4E5B9 & low
+            z = (z ^ z >> 27) * 0x94D049BB133111EB & low
+            place, rest = divmod(((z ^ z >> 31) >> 32) * (i + 1), 2**32)
+            if rest >= 2**32 % (i + 1):
+                break
+        order.append(i)
+        order[i], order[place] = order[place], i
+    return order
+
+
 # -- one function per op: (call, *arrays read) -> arrays written -----------------------------------
 
 

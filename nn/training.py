@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from ..kernels.functional.random import permutation
 from ..kernels.program import Network, Objective
 from . import data, lowering
 from .callbacks import CallbackList, History
@@ -164,7 +165,8 @@ class Trainer(Stack):
         self, pair: Pair, shuffle: bool, pieces: Pieces, hooks: CallbackList, progress: Progress
     ) -> Logs:
         x, targets = pair
-        order = generator().permutation(len(x)) if shuffle else np.arange(len(x))
+        n = len(x)
+        order = permutation(n, int(generator().integers(2**63))) if shuffle else np.arange(n)
         scores = self._scores()
         for start, stop in self._batches("train", len(x), pieces, hooks, progress, scores.running):
             scores.add(self._steps(x, targets, order[start:stop], pieces.batch_size))

@@ -1,5 +1,8 @@
 """one_hot, argmax, accuracy, dropout, initializers, dot and outer."""
 
+import math
+from collections import Counter
+
 import numpy as np
 import pytest
 from scipy import stats
@@ -7,6 +10,7 @@ from scipy import stats
 import fusednn as fnn
 from fusednn import nn
 from fusednn.kernels import reference
+from fusednn.kernels.functional.random import permutation
 
 
 def test_one_hot():
@@ -73,6 +77,27 @@ def test_dropouts_mask_is_the_references():
     expected = reference.dropout_mask((1, 1001), 0.3, seed=5, layer=2, step=0)
     got = fnn.dropout(np.ones((7, 143)), 0.3, seed=5 + (2 << 32))
     np.testing.assert_array_equal(got.reshape(1, -1), expected)
+
+
+@pytest.mark.parametrize("n", [0, 1, 2, 1000, 70_001])
+def test_permutations_are_the_references(n):
+    for seed in (0, 12345678901234567890 % 2**63, 2**63 - 1):
+        order = permutation(n, seed)
+        assert order.dtype == np.int64 and order.tolist() == reference.permutation(n, seed)
+    assert sorted(permutation(n, 3)) == list(range(n))
+
+
+def test_every_order_is_equally_likely():
+    counts = Counter(tuple(permutation(5, seed)) for seed in range(60_000))
+    assert len(counts) == math.factorial(5)
+    assert stats.chisquare(list(counts.values())).pvalue > 1e-4
+
+
+def test_numbers_and_their_places_are_independent():
+    order = permutation(1 << 16, 9)
+    blocks = np.histogram2d(np.arange(order.size), order, bins=32)[0]
+    assert stats.chi2_contingency(blocks).pvalue > 1e-4
+    assert abs(np.corrcoef(order[:-1], order[1:])[0, 1]) < 0.02
 
 
 def test_dropout_takes_generators():

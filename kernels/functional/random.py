@@ -1,4 +1,4 @@
-"""Dropout, and its gradient."""
+"""Dropout and its gradient, and the order of a shuffled epoch."""
 
 from __future__ import annotations
 
@@ -104,6 +104,16 @@ def _factors(shape, dtype: np.dtype, p: float, seed) -> np.ndarray:
             choice=choice.ctypes.data,
         )  # fmt: skip
     return factors
+
+
+def permutation(n: int, seed: int) -> np.ndarray:
+    """The numbers below n, fewer than 2**31, in random order: `reference.permutation`."""
+    order = np.empty(n, np.int64)
+    run_op(
+        catalog.op("random", "permutation", "float32"), 1, 1, n=n, out=order.ctypes.data,
+        seed=seed & 2**63 - 1,
+    )  # fmt: skip
+    return order
 
 
 FUNCTIONS: dict[str, Callable] = {"dropout": dropout, "dropout_backward": dropout_backward}
