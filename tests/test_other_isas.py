@@ -15,7 +15,7 @@ EVERYTHING_IN = [
     for name in (
         "cpu_executor", "cpu_matmul", "cpu_tile", "door", "activation_arguments", "activations",
         "cross_entropy", "linear", "losses", "normalization", "rows", "update_arguments", "updates",
-        "predictor",
+        "predictor", "large_arrays",
     )
 ]  # fmt: skip
 GROUPS = {

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 
 from llvmlite import ir
 
-from .isa import ISA
+from .isa import ISA, X86
 from .lanes import I32, I64, intrinsic, real_type, splat
 
 BYTE = ir.IntType(8)
@@ -103,6 +103,18 @@ class Memory:
             bd.module, name, VOID, self.vector, pointer.type, I32, self.masks
         )
         bd.call(function, [value, pointer, I32(self.size), mask])
+
+    def stream(self, value: ir.Value, pointer: ir.Value) -> None:
+        """Write a vector to a multiple of its size, past the caches; `drain` ends such writes."""
+        bd = self.builder
+        store = bd.store(value, bd.bitcast(pointer, self.vector.as_pointer()))
+        store.align = self.bytes
+        store.set_metadata("nontemporal", bd.module.add_metadata([I32(1)]))
+
+    def drain(self) -> None:
+        """Make what was streamed visible to the threads that see what is written next."""
+        if X86:
+            self.builder.call(intrinsic(self.builder.module, "llvm.x86.sse.sfence", VOID), [])
 
     def broadcast(self, pointer: ir.Value) -> ir.Value:
         """The scalar at a byte pointer, in every lane."""

@@ -20,6 +20,9 @@ PARALLEL_ELEMENTS = 1 << 17
 """Calls through Python on fewer elements are one thread's: the others may have to be woken."""
 
 
+STREAMED_BYTES = 1 << 25
+"""Outputs as large as this are out of the caches before they are read: they are not put there."""
+
 NAMES = {"f": "float32", "d": "float64"}
 """Names of the dtypes by character: NumPy's own are made anew each time they are asked for."""
 
@@ -44,9 +47,9 @@ def run_op(kernel: Kernel, workers: int, rows: int, **fields: int) -> None:
 
 
 @cache
-def _pointwise(spec: Pointwise, dtype: str):
+def _pointwise(spec: Pointwise, dtype: str, stream: bool = False):
     """The kernel's address, and the same to be called from Python."""
-    address = compiled([spec.kernel(dtype, align=True)])[0].address
+    address = compiled([spec.kernel(dtype, align=True, stream=stream)])[0].address
     return address, ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(address)
 
 
@@ -66,7 +69,7 @@ def elementwise(
     """
     first = inputs[0]
     dtype, size, item = NAMES[first.dtype.char], first.size, first.itemsize
-    address, function = _pointwise(spec, dtype)
+    address, function = _pointwise(spec, dtype, _streams(inputs, outputs))
     constants = np.array(scalars, dtype)
     rows, rest = divmod(size, CHUNK)
     if not spec.sums and size < PARALLEL_ELEMENTS:
@@ -88,6 +91,14 @@ def elementwise(
     if rest:
         function(table.ctypes.data, rows, 1, 0, rest, start + rows * stride, 0)
     return sums.sum(axis=1, dtype=np.float64) if spec.sums else None
+
+
+def _streams(inputs: Sequence[np.ndarray], outputs: Sequence[np.ndarray]) -> bool:
+    """Whether to write past the caches; what is read there anyway is written there."""
+    if not outputs or outputs[0].nbytes < STREAMED_BYTES:
+        return False
+    read, written = ([a.ctypes.data for a in arrays] for arrays in (inputs, outputs))
+    return not {*read} & {*written} and len({address % 64 for address in written}) == 1
 
 
 def over_rows(

@@ -9,6 +9,8 @@ from functools import cache
 
 import numpy as np
 
+X86 = platform.machine().lower() in ("x86_64", "amd64")
+
 
 @dataclass(frozen=True)
 class ISA:
@@ -65,12 +67,11 @@ def host() -> ISA:
     from llvmlite import binding
 
     have = binding.get_host_cpu_features()
-    x86 = platform.machine().lower() in ("x86_64", "amd64")
-    levels = _x86_levels(have) if x86 else {}
+    levels = _x86_levels(have) if X86 else {}
     wanted = os.environ.get("FUSEDNN_ISA", "")
-    if not x86:
+    if not X86:
         levels["neon"] = ISA("neon", 16, 32, True, binding.get_host_cpu_name(), have.flatten())
-    levels["generic"] = ISA("generic", 16, 16, not x86, "x86-64" if x86 else "", "")
+    levels["generic"] = ISA("generic", 16, 16, not X86, "x86-64" if X86 else "", "")
     if not wanted:
         return next(iter(levels.values()))
     if wanted not in levels:

@@ -43,7 +43,7 @@ class Pointwise:
     sums: int = 0
     repeated: tuple[int, ...] = ()
 
-    def kernel(self, dtype: str, *, align: bool = False) -> Kernel:
+    def kernel(self, dtype: str, *, align: bool = False, stream: bool = False) -> Kernel:
         """The function ``(operands, row, rows, column, columns, first, first_stride)``.
 
         It works on the block of `rows` x `columns` elements at (`row`, `column`). The first input
@@ -52,12 +52,15 @@ class Pointwise:
 
         With `align`, for long rows from anywhere, whole vectors of the first output are written to
         addresses that are multiples of a vector; sums are taken in one order and not aligned.
+        With `stream` too they go past the caches: outputs are not inputs, and all are as far from
+        such addresses.
         """
         align = align and bool(self.outputs) and not self.sums
+        stream = stream and align
         counts = f"{self.inputs} {self.scalars} {self.outputs} {self.sums} {align} {self.repeated}"
-        name = f"pointwise {self.name} {dtype} {counts}"
+        name = f"pointwise {self.name} {dtype} {counts}{' streamed' if stream else ''}"
         source = text(self.formula, self.inputs + self.scalars)
-        return Kernel(name, lambda isa: _module(self, dtype, isa, align), source)
+        return Kernel(name, lambda isa: _module(self, dtype, isa, align, stream), source)
 
 
 def operands(*matrices: tuple[int, int], scalars: int = 0) -> np.ndarray:
@@ -73,7 +76,7 @@ def operands(*matrices: tuple[int, int], scalars: int = 0) -> np.ndarray:
     return np.array([scalars, *(n for pair in matrices for n in pair)], np.int64)
 
 
-def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool) -> ir.Module:
+def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool, stream: bool) -> ir.Module:
     module = ir.Module(ENTRY)
     function = ir.Function(module, ir.FunctionType(VOID, [I64] * 7), ENTRY)
     function.attributes.add("nounwind")
@@ -117,7 +120,10 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool) -> ir.Module:
         values = [memory.load(p, mask) for p in at[: spec.inputs]]
         results = _apply(spec, memory, [*values, *fixed])
         for result, pointer in zip(results, at[spec.inputs :], strict=False):
-            memory.store(result, pointer, mask)
+            if stream and mask is None:
+                memory.stream(result, pointer)
+            else:
+                memory.store(result, pointer, mask)
         added = results[spec.outputs :]
         if mask is not None:
             added = [bd.select(mask, value, memory.zero) for value in added]
@@ -149,6 +155,8 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool) -> ir.Module:
         return [bd.gep(p, [s]) for p, s in zip(row_starts, strides, strict=True)]
 
     loop(bd, rows, 1, starts, one_row)
+    if stream:
+        memory.drain()
     bd.ret_void()
     return module
 
