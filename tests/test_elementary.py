@@ -83,9 +83,13 @@ def test_float32_on_all_numbers(name):
 def test_float64_against_mpmath(name):
     rng = np.random.default_rng(1)
     x = rng.standard_normal(3000) * np.exp(rng.uniform(-30, 6, 3000))
-    # the borders of the reductions: multiples of ln(2) / 2, and powers of two times sqrt(1/2)
-    edges = np.arange(-60, 60) * np.log(2) / 2
-    x = np.concatenate([x, edges, np.nextafter(edges, 9), 2.0 ** np.arange(-60, 60) * np.sqrt(0.5)])
+    # the borders of the reductions: multiples of ln(2) / 32, and powers of two times sqrt(1/2), and
+    # times the borders of the pieces that logarithms are taken in
+    edges = np.outer([np.log(2) / 2, np.log(2) / 32], np.arange(-60, 60)).ravel()
+    pieces = np.outer(2.0 ** np.arange(-3, 4), np.arange(16, 33) / 32).ravel()
+    edges = np.concatenate([edges, pieces, pieces - 1])
+    x = np.concatenate([x, edges, np.nextafter(edges, 9), np.nextafter(edges, -9)])
+    x = np.concatenate([x, 2.0 ** np.arange(-60, 60) * np.sqrt(0.5)])
     x = np.abs(x[x != 0]) if name == "log" else x[x > -1] if name == "log1p" else x
     y = apply(name, x)
     with mpmath.workprec(200):

@@ -2,23 +2,20 @@
 
 Arguments are reduced to an interval around 0 where a series or an interpolation of a few terms is
 enough; where a coefficient is no simple fraction, a comment says what it was fitted to. Infinities,
-NaN, signed zeros and subnormal numbers are answered as NumPy answers them.
+NaN, signed zeros and subnormal numbers are answered as NumPy answers them. AVX-512 looks numbers up
+in a register faster than it divides: there, `tables` make the intervals smaller.
 """
 
 from __future__ import annotations
 
 import math
-from decimal import Decimal
-from functools import cache
-
-import numpy as np
-from numpy.polynomial import Chebyshev, Polynomial
 
 from ..vocabulary import abs, copysign, fma, maximum, minimum, where
 from .lanes import Lanes
+from .tables import logarithms, pieces, roots
 
 MAX_ULP = {
-    "exp": 1.1, "expm1": 1.7, "log": 1, "log1p": 1, "tanh": 1.61, "erf": 2, "normal_cdf": 7,
+    "exp": 1.1, "expm1": 1.7, "log": 1.01, "log1p": 1.01, "tanh": 1.61, "erf": 2, "normal_cdf": 7,
 }  # fmt: skip
 """Largest errors in units in the last place, for both dtypes, on hardware with fused multiply-add;
 without it they are up to 1.4 times as large."""
@@ -29,7 +26,6 @@ _LN2 = {32: (0.693145751953125, 1.4286068203094173e-06), 64: (0.6931471803691238
 _MANTISSA = {32: 23, 64: 52}
 _BIAS = {32: 127, 64: 1023}
 _TINY = {32: 2.0**-126, 64: 2.0**-1022}
-
 
 _EXP_SERIES = tuple(1 / math.factorial(k) for k in range(2, 14))
 
@@ -78,14 +74,6 @@ def _power_of_two(n: Lanes) -> Lanes:
     return (n.to_int() + _BIAS[n.bits]).shift_left(_MANTISSA[n.bits]).as_float()
 
 
-@cache
-def _roots(bits: int, count: int) -> np.ndarray:
-    """``2**(i / count)`` as numbers of the dtype, and what those lack."""
-    exact = [Decimal(2) ** (Decimal(i) / count) for i in range(count)]
-    rounded = np.array(exact, f"float{bits}").astype(float)
-    return np.array([rounded, [float(e - Decimal(r)) for e, r in zip(exact, rounded, strict=True)]])
-
-
 def exp(x: Lanes) -> Lanes:
     """e to the power of x."""
     low, high = (-104.0, 89.0) if x.bits == 32 else (-746.0, 710.0)
@@ -105,7 +93,7 @@ def _exp_within(x: Lanes, extra: Lanes | None = None) -> Lanes:
         n = shifted - shift
         r = _remainder(x, n, extra)
         p = fma(r * r, _polynomial(r, _NEAR_EXP[x.bits]), r)
-        root, lost = (shifted.as_bits().of_table(row) for row in _roots(x.bits, steps))
+        root, lost = (shifted.as_bits().of_table(row) for row in roots(x.bits, steps))
         return (root + fma(root, p, lost)).scalef(n)
     n, p = _exponential(x, extra)
     half = (n * 0.5).round()
@@ -126,11 +114,11 @@ def expm1(x: Lanes) -> Lanes:
 
 
 def _split(x: Lanes) -> tuple[Lanes, Lanes]:
-    """``(e, m)`` with ``x = 2**e * m`` and m in [math.sqrt(1/2), math.sqrt(2)), for x > 0."""
+    """``(e, m)`` with ``x = 2**e * m`` and m in [sqrt(1/2), sqrt(2)), for x > 0."""
     bits, mantissa = x.bits, _MANTISSA[x.bits]
     subnormal = x < _TINY[bits]
     scaled = where(subnormal, x * 2.0 ** (mantissa + 2), x)
-    half = 0x3F3504F3 if bits == 32 else 0x3FE6A09E667F3BCD  # the bits of math.sqrt(1/2)
+    half = 0x3F3504F3 if bits == 32 else 0x3FE6A09E667F3BCD  # the bits of sqrt(1/2)
     offset = scaled.as_bits() - half
     e = offset.shift_right(mantissa)
     m = (scaled.as_bits() - e.shift_left(mantissa)).as_float()
@@ -138,7 +126,7 @@ def _split(x: Lanes) -> tuple[Lanes, Lanes]:
 
 
 def _logarithm(e: Lanes, f: Lanes, extra=0.0) -> Lanes:
-    """``e * ln(2) + log(1 + f) + extra`` for f in [math.sqrt(1/2) - 1, math.sqrt(2) - 1).
+    """``e * ln(2) + log(1 + f) + extra`` for f in [sqrt(1/2) - 1, sqrt(2) - 1).
 
     ``log(1 + f) = f - s f + s R`` with ``s = f / (2 + f)`` and ``R = sum 2/(2k+1) s**2k``, k >= 1.
     s**2 < 0.0295: 4 terms leave 2**-27 of f, 10 terms 2**-57.
@@ -155,33 +143,12 @@ def _logarithm(e: Lanes, f: Lanes, extra=0.0) -> Lanes:
     return fma(e, first, f - (half_square - rest))
 
 
-@cache
-def _log_table(bits: int) -> tuple[np.ndarray, list[float]]:
-    """Numbers for mantissas m from 0.75 to 1.5, by their upper four bits, and a polynomial.
-
-    Columns are 1/c for a c near m, and log(c) in two pieces, the first of which is exact in a sum
-    with exponents times ln(2). Next to 1, c is 1. The polynomial is ``(log(1 + r) - r) / r**2``
-    within 2**-27 and 2**-54 for r from -1/32 to 1/16: Taylor's series, economized.
-    """
-    columns = []
-    grid, terms = (2.0**16, 5) if bits == 32 else (2.0**33, 10)
-    for i in range(16):
-        middle = 1 + (i + 0.5) / 16 if i < 8 else 0.5 + (i + 0.5) / 32
-        inverse = 1.0 if i in (0, 15) else float(np.array(1 / middle, f"float{bits}"))
-        log_c = -Decimal(inverse).ln()
-        high = round(float(log_c) * grid) / grid
-        columns.append([inverse, high, float(log_c - Decimal(high))])
-    taylor = Polynomial([(-1) ** (k + 1) / k for k in range(2, 30)])
-    series = taylor.convert(domain=(-1 / 32, 1 / 16), kind=Chebyshev).truncate(terms)
-    return np.array(columns).T, list(series.convert(domain=(-1, 1), kind=Polynomial).coef)
-
-
 def _log_by_table(x: Lanes, less_one: Lanes | None = None, extra: Lanes | None = None) -> Lanes:
-    """``log(x) + extra``, or ``log(1 + less_one)`` where x is near 1: see `_log_table`."""
+    """``log(x) + extra``, or ``log(1 + less_one)`` where x is near 1: see `tables.logarithms`."""
     m = x.mantissa()
     e = x.exponent() - m.exponent()
     piece = m.as_bits().shift_right(_MANTISSA[x.bits] - 4)
-    rows, polynomial = _log_table(x.bits)
+    rows, polynomial = logarithms(x.bits)
     inverse, high, low = (piece.of_table(row) for row in rows)
     first, second = _LN2[x.bits]
     large, r, small = fma(e, first, high), fma(m, inverse, -1.0), fma(e, second, low)
@@ -219,36 +186,10 @@ def log1p(x: Lanes) -> Lanes:
     return where(abs(x) > small, result, x)
 
 
-@cache
-def _pieces(function, scale: float) -> np.ndarray:
-    """Polynomials of degree 5 for 16 pieces of the numbers below ``15 / scale``; see `_in_pieces`.
-
-    Piece i is where the upper two bits of the mantissa of ``1 + scale x`` and the lower two of its
-    exponent make i. Its column is the point whose distance its polynomial is in powers of, and
-    the coefficients: interpolation in Chebyshev's nodes. Near 0 that point is 0 and f(0) is exact.
-    """
-    columns = []
-    for i in range(16):
-        octave, part = (i // 4 + 1) % 4, i % 4
-        left, right = ((2.0**octave * (1 + (part + end) / 4) - 1) / scale for end in (0, 1))
-        near = left == 0.0
-        centre = 0.0 if near else float(np.float32((left + right) / 2))
-        count = 5 if near else 6
-        angles = (np.arange(count) + 0.5) / count * math.pi
-        nodes = (left + right) / 2 - centre + (right - left) / 2 * np.cos(angles)
-        values, fixed = np.array([function(centre + node) for node in nodes]), []
-        if near:
-            fixed = [function(0.0)]
-            values = (values - fixed) / nodes
-        powers = np.vander(nodes, increasing=True)
-        columns.append([centre, *fixed, *np.linalg.solve(powers, values)])
-    return np.array(columns).T
-
-
 def _in_pieces(function, scale: float, x: Lanes) -> Lanes:
     """`function` of 16 float32 numbers from 0 to ``15 / scale``."""
     piece = fma(x, scale, 1.0).as_bits().shift_right(_MANTISSA[32] - 2)
-    centre, *coefficients = (piece.of_table(row) for row in _pieces(function, scale))
+    centre, *coefficients = (piece.of_table(row) for row in pieces(function, scale))
     return _polynomial(x - centre, coefficients)
 
 
@@ -321,7 +262,7 @@ def _exp_of_square(x: Lanes, factor: float) -> Lanes:
     return _exp_within(-square, -lost)
 
 
-# 2 / math.sqrt(pi) as a number of the dtype and what that lacks.
+# 2 / sqrt(pi) as a number of the dtype and what that lacks.
 _ERF_SLOPE = {
     32: (1.128379225730896, -5.863538342219759e-08),
     64: (1.1283791670955126, 1.533545961316588e-17),
@@ -355,7 +296,7 @@ def _tail_by_exp(x: float) -> float:
 
 
 def normal_cdf(x: Lanes) -> Lanes:
-    """Standard normal distribution function, ``erfc(-x / math.sqrt(2)) / 2``."""
+    """Standard normal distribution function, ``erfc(-x / sqrt(2)) / 2``."""
     a = minimum(abs(x), 14.3 if x.bits == 32 else 38.6)
     if x.is_16_floats:
         scaled = _in_pieces(_tail_by_exp, 1.02, a)
