@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from time import perf_counter
 
 import numpy as np
 
@@ -13,6 +14,7 @@ from . import team
 from .buffers import Buffers
 from .isa import host
 from .lower import Lowering
+from .pace import Pace
 from .plan import Plan
 from .predictor import Predictor
 
@@ -29,6 +31,9 @@ BAD_PITCH = 1024
 PARALLEL_FLOPS = 1 << 19
 """A step with fewer floating-point operations than this is faster on one thread."""
 
+PACED_FLOPS = 1 << 25
+"""A step with more than this is faster on all threads, wherever they are."""
+
 
 class CPUExecutor:
     """Runs a network's programs as op tables of compiled kernels."""
@@ -40,6 +45,7 @@ class CPUExecutor:
         states = OPTIMIZERS[optimizer].states if optimizer else ()
         self.buffers = Buffers(network, states, host())
         self._plans: dict[tuple, Plan] = {}
+        self._paces: dict[tuple, Pace] = {}
         self._predictor: Predictor | None = None
         self._programs: dict[str, Program] = {}
 
@@ -143,15 +149,28 @@ class CPUExecutor:
         if self.buffers.reserve(size):
             self._forget()
         address, stride = (table.ctypes.data, table.strides[0]) if table is not None else (0, 0)
-        if steps:
-            plan = self._plan(kind, batch, batch, source, targets)
-            plan.run(0, steps, address, **slots)
+        done, pace = 0, self._pace(kind, batch)
+        while done < steps:
+            workers, pieces = pace.piece(steps - done) if pace else (None, steps)
+            plan = self._plan(kind, batch, batch, source, targets, workers)
+            start = perf_counter()
+            plan.run(done, done + pieces, address + done * stride, **slots)
+            if pace:
+                pace.took(pieces, perf_counter() - start)
+            done += pieces
         if rest:
             plan = self._plan(kind, rest, batch, source, targets)
             plan.run(steps, steps + 1, address + steps * stride, **slots)
 
-    def _plan(self, kind, rows, batch, source, targets) -> Plan:
-        workers = self._workers(kind, rows)
+    def _pace(self, kind: str, rows: int) -> Pace | None:
+        """What chooses the number of workers, where that is not known beforehand."""
+        most = self._workers(kind, rows)
+        if kind != "train" or most == 1 or 3 * self._flops(rows) > PACED_FLOPS:
+            return None
+        return self._paces.setdefault((kind, rows, most), Pace(most))
+
+    def _plan(self, kind, rows, batch, source, targets, workers=None) -> Plan:
+        workers = workers or self._workers(kind, rows)
         key = (kind, rows, batch, workers, source, targets)
         if key not in self._plans:
             lowering = Lowering(
