@@ -85,7 +85,7 @@ def entropy_door(python: Callable, *, value: bool, gradient: bool) -> Any:
             "scales": scale.ctypes.data, "labels": labels.ctypes.data,
         }  # fmt: skip
         options = (True, gradient, False)
-        ops = [catalog.op("softmax", "cross_entropy", dtype, *options) for dtype in DTYPES]
+        ops = [catalog.op("cross_entropy", "cross_entropy", dtype, *options) for dtype in DTYPES]
         _fill(context, ENTROPY_FIELDS, words, names, ops, fixed, values, scale, labels, types)
         return catalog.door("row_functions", "entropy")
 

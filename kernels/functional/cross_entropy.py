@@ -136,7 +136,7 @@ class CrossEntropy:
             workers = team.get_num_threads() if pred.size >= PARALLEL_ELEMENTS else 1
             dtype, sparse = NAMES[pred.dtype.char], labels is not None
             run_op(
-                catalog.op("softmax", "cross_entropy", dtype, sparse, gradient, False),
+                catalog.op("cross_entropy", "cross_entropy", dtype, sparse, gradient, False),
                 workers, rows, z=logits.ctypes.data, z_pitch=pitch, n=classes,
                 labels=labels.ctypes.data if labels is not None else 0,
                 targets=soft.ctypes.data if soft is not None else 0, targets_pitch=pitch,

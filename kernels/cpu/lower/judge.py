@@ -28,7 +28,7 @@ class Judge(Base):
         sparse = call.options["sparse"]
         t = None if sparse else self.buffers.matrix("t")
         self.plan.add(
-            catalog.op("softmax", CROSS_ENTROPY, self.dtype, sparse, bool(gradient)),
+            catalog.op("cross_entropy", CROSS_ENTROPY, self.dtype, sparse, bool(gradient)),
             self._use(call.reads, [*call.writes, values, hits]), rows=self.rows_of,
             z=z.address, z_pitch=z.pitch, n=z.array.shape[1],
             labels=self.buffers.vector("labels", np.int64) if sparse else 0,

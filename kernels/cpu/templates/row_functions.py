@@ -6,7 +6,7 @@ from .. import door
 from ..memory import ask, ask_with_real, byte_at, call, half_word, put_real, put_word, real_at, word
 from ..rows import ENTROPY_FIELDS, ROW_BLOCK, ROW_FIELDS
 from .arguments import elements, is_like, may_write, pair, parse
-from .softmax import cross_entropy
+from .cross_entropy import cross_entropy
 
 TYPE, DATA, NDIM, SHAPE, DESCR, FLAGS = (
     door.TYPE, door.DATA, door.NDIM, door.SHAPE, door.DESCR, door.FLAGS,
