@@ -24,10 +24,6 @@ BLOCK_ROWS = 256
 MOST_FLOPS = 1 << 27
 """Predictions of fewer floating-point operations are made holding Python's lock."""
 
-BAD_PITCH = 1024
-"""Rows a multiple of this many bytes apart share sets of the cache; they are better copied apart.
-"""
-
 PARALLEL_FLOPS = 1 << 19
 """A step with fewer floating-point operations than this is faster on one thread."""
 
@@ -102,7 +98,7 @@ class CPUExecutor:
         result = np.empty((count, units), self.network.dtype) if out is None else out
         slots = {"x": x.ctypes.data, "out": result.ctypes.data}
         source: np.dtype | None = None
-        if x.dtype != self.network.dtype or (count > 1 and x.strides[0] % BAD_PITCH == 0):
+        if x.dtype != self.network.dtype:
             order = np.arange(count)
             source, slots["order"] = x.dtype, order.ctypes.data
         self._run("predict", count, BLOCK_ROWS, source, None, slots)

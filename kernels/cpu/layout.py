@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from math import gcd
+
 import numpy as np
 
 LINE = 64  # bytes of a cache line
 WAY = 64 * 1024  # bytes of one way of a typical L2 cache
+SETS, WAYS = 4096, 8  # bytes of one way of an L1 cache, and the fewest ways that one has
 
 
 def aligned_zeros(count: int, dtype) -> np.ndarray:
@@ -19,6 +22,16 @@ def aligned_zeros(count: int, dtype) -> np.ndarray:
 def padded(columns: int, lanes: int) -> int:
     """Columns of whole vectors; what panels of `columns` columns hold."""
     return -(-columns // lanes) * lanes
+
+
+def together(rows: int, pitch: int) -> int:
+    """How many of `rows` rows, `pitch` bytes apart, a tile reads side by side: all, or fewer.
+
+    Lines that lie a multiple of `SETS` bytes apart share one set of an L1 cache, which has room for
+    `WAYS` of them; a tile that read more would find none of them again. Eight rows keep the
+    multiply-adds as busy as more do.
+    """
+    return min(rows, WAYS * SETS // gcd(pitch, SETS))
 
 
 def _spread(size: int) -> int:

@@ -8,7 +8,7 @@ from ... import lowering
 from ...program import Program
 from .. import catalog
 from ..buffers import Buffers
-from ..layout import Panels
+from ..layout import LINE, Panels, together
 from ..plan import Plan, Tiles, tile_rows
 from ..pointwise import Pointwise, operands
 from ..sharing import Use, spans, whole
@@ -56,11 +56,15 @@ class Base(lowering.Lowering):
         self.by_rows = buffers.nbytes <= OWN_CACHE and rows >= workers * self.lanes
         self.most = self.isa.max_rows(2), self.isa.max_rows(1)
 
-    def _tiles(self, order: str, columns, totals, fetches: int | None = None) -> dict:
+    def _tiles(
+        self, order: str, columns, totals, fetches: int | None = None, pitch: int = LINE
+    ) -> dict:
         """Tables of micro-kernels for blocks of these numbers of rows.
 
-        The columns are a weight's, or come in these numbers.
+        The columns are a weight's, or come in these numbers. Rows of A are `pitch` bytes apart,
+        where A may be the caller's.
         """
+        limits = tuple(together(most, pitch) for most in self.most)
         if isinstance(columns, Panels):
             has_wide, has_narrow = columns.count > 1 or columns.narrow < 0, columns.narrow >= 0
         else:
@@ -69,13 +73,13 @@ class Base(lowering.Lowering):
             has_wide = any(n > self.lanes for n in columns)
         wide, narrow = (
             tile_rows(totals, most) if wanted else frozenset()
-            for most, wanted in zip(self.most, (has_wide, has_narrow), strict=True)
+            for most, wanted in zip(limits, (has_wide, has_narrow), strict=True)
         )
         return {
             "tiles": Tiles(order, 2, wide, fetches),
             "narrow_tiles": Tiles(order, 1, narrow, fetches),
-            "most": self.most[0],
-            "narrow_most": self.most[1],
+            "most": limits[0],
+            "narrow_most": limits[1],
         }
 
     def _rows_and_panels(self, panels: int) -> tuple[np.ndarray, np.ndarray]:

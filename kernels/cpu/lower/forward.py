@@ -7,7 +7,7 @@ import numpy as np
 from ...formulas import ACTIVATIONS
 from ...program import SOFTMAX, Call
 from .. import catalog
-from ..layout import Turned
+from ..layout import Turned, together
 from ..plan import Slot
 from ..pointwise import Pointwise, operands
 from ..sharing import Use, sizes
@@ -53,17 +53,19 @@ class Forward(Base):
             return
         rows_of, panels_of = self._rows_and_panels(w.count)
         # Weights that pass a single tile come as fast as memory; others wait in the cache.
-        fetches = 2 if max(sizes(rows_of)) <= self.most[0] and w.nbytes > PREFETCH_BYTES else 0
+        source = self._source(call.reads[0])
+        single = max(sizes(rows_of)) <= together(self.most[0], source["a_pitch"])
+        fetches = 2 if single and w.nbytes > PREFETCH_BYTES else 0
         kc = w.k if fetches else BLOCK_BYTES // (2 * self.isa.vector_bytes)
         half = w.k * self.isa.vector_bytes
         self.plan.add(
             catalog.op("gemm", "forward", self.dtype),
             self._use(reads, outputs, rows_of is self.rows_of), rows_of=rows_of,
-            panels_of=panels_of, **self._source(call.reads[0]), k=w.k, w=w.address,
+            panels_of=panels_of, **source, k=w.k, w=w.address,
             w_pitch=w.pitch, narrow=w.narrow, c=c.address, c_pitch=c.pitch,
             mc=BLOCK_ROWS, kc=kc, group=GROUP, epilogue=epilogue, operands=table,
             fetched=np.array([w.address, w.address + half], np.int64),
-            **self._tiles(ROWS, w, blocks(sizes(rows_of)), fetches),
+            **self._tiles(ROWS, w, blocks(sizes(rows_of)), fetches, source["a_pitch"]),
         )  # fmt: skip
 
     def _source(self, name: str) -> dict:
