@@ -5,6 +5,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+import fusednn as fnn
 from fusednn.kernels.cpu import matmul, team
 
 LAYOUTS = ("C", "F", "padded", "transposed view", "every second")
@@ -55,6 +56,20 @@ def test_threads_do_not_change_a_bit(shape, layouts, threads):
         results.append(check(*shape, "float32", *layouts))
     assert (results[0] == results[1]).all()
     assert (results[0] == results[2]).all()
+
+
+@pytest.mark.parametrize("shape", [(2, 1024, 9), (29, 1024, 40), (60, 512, 33), (121, 4096, 70)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_rows_that_share_sets_of_the_cache_change_no_bit(shape, dtype, threads):
+    m, k, n = shape
+    rng = np.random.default_rng(2)
+    apart = rng.standard_normal((m, k + 3)).astype(dtype)[:, :k]
+    together, b = apart.copy(), rng.standard_normal((k, n)).astype(dtype)
+    for count in (1, 2):
+        team.set_num_threads(count)
+        first = fnn.matmul(together, b)
+        np.testing.assert_array_equal(first, fnn.matmul(apart, b))
+        np.testing.assert_array_equal(first, fnn.matmul(together, b))  # now through the door
 
 
 def test_large_pitch_that_is_a_power_of_two():

@@ -175,3 +175,15 @@ def test_numbers_of_rows_that_were_pushed_out_come_back_and_memory_does_not_grow
     made(rows(1))
     made(rows(1))
     assert 1 in predictor._entries[:, 0]
+
+
+@pytest.mark.parametrize("count", [2, 9, 60, 300])
+@pytest.mark.parametrize("workers", [1, 2])
+def test_rows_that_share_sets_of_the_cache_change_no_bit(count, workers, threads):
+    team.set_num_threads(workers)
+    made, x = model((1024, 40, 5)), rows(count, 1024)
+    first = made(x)
+    # Numbers of another type are converted into a buffer whose rows lie apart.
+    np.testing.assert_array_equal(made(x.astype(np.float64)), first)
+    np.testing.assert_array_equal(made(x), first)
+    np.testing.assert_allclose(first, answer(made, x), rtol=1e-4, atol=1e-5)

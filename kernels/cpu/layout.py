@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from math import gcd
-
 import numpy as np
 
 LINE = 64  # bytes of a cache line
@@ -31,7 +29,7 @@ def together(rows: int, pitch: int) -> int:
     `WAYS` of them; a tile that read more would find none of them again. Eight rows keep the
     multiply-adds as busy as more do.
     """
-    return min(rows, WAYS * SETS // gcd(pitch, SETS))
+    return min(rows, WAYS * (SETS // min(SETS, pitch & -pitch)))
 
 
 def _spread(size: int) -> int:

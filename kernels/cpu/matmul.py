@@ -12,13 +12,13 @@ from . import catalog, team
 from .door import BLOCKS
 from .isa import ISA, host
 from .jit import Kernel, compiled
-from .layout import aligned_zeros
+from .layout import aligned_zeros, together
 from .plan import Plan, Scratch, Slot, Tiles, tile_rows
 from .sharing import sizes, spans, whole
 from .tile import COLUMNS, ROWS
 
-MC = 224
-KC_BYTES = 64 * 1024
+MC = 112
+KC_BYTES = 128 * 1024
 GROUP = 16
 KEPT = 512  # plans
 
@@ -87,9 +87,9 @@ def gemm(
             if len(_plans) > KEPT:
                 _plans.popitem(last=False)
             if 1 < m and m * n * k <= MOST_WORK:
-                _learn(str(a.dtype), a_order, m, n, workers)
+                _learn(str(a.dtype), a_order, a_stride, m, n, workers)
                 if m * n * k < WORTH_WAKING:  # one thread's, if the others sleep
-                    _learn(str(a.dtype), a_order, m, n, 1)
+                    _learn(str(a.dtype), a_order, a_stride, m, n, 1)
         plan.run(
             0, 1, a=a.ctypes.data, b=b.ctypes.data, c=out.ctypes.data, formula=formula,
             operands=operands,
@@ -102,11 +102,11 @@ def is_plain(x: np.ndarray) -> bool:
 
 
 @lru_cache(4096)
-def _learn(dtype: str, order: str, m: int, n: int, workers: int) -> None:
+def _learn(dtype: str, order: str, stride: int, m: int, n: int, workers: int) -> None:
     isa = host()
     rows_of, _ = _shared(m, -(-n // (2 * isa.lanes(dtype))), workers)
     rows = sizes(rows_of)
-    for tiles in _tiles(isa, order, rows, n, isa.lanes(dtype), block=m).values():
+    for tiles in _tiles(isa, order, stride, rows, n, isa.lanes(dtype), block=m).values():
         if isinstance(tiles, Tiles):
             kernels = tiles.kernels(dtype)
             table = tiles.table(dtype, isa)
@@ -153,8 +153,8 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     kc = min(k, KC_BYTES // width)
     group = min(panels, GROUP)
     item = np.dtype(dtype).itemsize
-    copy_a = reuse >= 4 and (a_order == COLUMNS or a_stride % 4096 == 0) and min(rows) > 14
-    block = (MC * (kc * item + 64) if a_order == ROWS else kc * (MC * item + 64)) if copy_a else 0
+    copy_a = reuse >= 4 and a_order == COLUMNS and min(rows) > 14
+    block = kc * (MC * item + 64) if copy_a else 0
     scratch = (group * kc + isa.max_rows(1)) * width + block
     direct_b = b_order == ROWS and max(rows) <= DIRECT_TILES * isa.max_rows(2)
     plan = Plan(dtype, workers, isa, _scratch)
@@ -163,14 +163,15 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
         a_stride=a_stride, by_rows=a_order == ROWS, b=Slot("b"), b_stride=b_stride,
         copy_b=b_order == ROWS, direct_b=direct_b, copy_a=copy_a, c=Slot("c"), c_pitch=pitch,
         n=n, k=k, mc=MC, kc=kc, group=group, formula=Slot("formula"), operands=Slot("operands"),
-        **_tiles(isa, a_order, rows, n, lanes), **Scratch.fields(scratch),
+        **_tiles(isa, a_order, a_stride, rows, n, lanes), **Scratch.fields(scratch),
     )  # fmt: skip
     return plan.finish()
 
 
-def _tiles(isa: ISA, order: str, rows, n: int, lanes: int, block: int = MC) -> dict:
+def _tiles(isa: ISA, order: str, stride: int, rows, n: int, lanes: int, block: int = MC) -> dict:
     sizes = {min(block, r) for r in rows} | {r % block for r in rows if r > block}
-    most, narrow_most = isa.max_rows(2), isa.max_rows(1)
+    limits = isa.max_rows(2), isa.max_rows(1)
+    most, narrow_most = (together(r, stride) if order == ROWS else r for r in limits)
     narrow = 0 < n % (2 * lanes) <= lanes
     none: frozenset[int] = frozenset()
     return {
@@ -213,7 +214,7 @@ def prepare(context: np.ndarray) -> Kernel:
         fixed = {
             "rows_of": rows_of.ctypes.data, "panels_of": panels_of.ctypes.data, "mc": 1 << 40,
             "scratch": memory.ctypes.data, "scratch_step": SCRATCH_STEP,
-            "columns_of": panels_of.ctypes.data, **limits,
+            "columns_of": panels_of.ctypes.data,
         }  # fmt: skip
         record = np.array([address, *(fixed.get(name, 0) for name in names[3:])])
         row_record = np.array([row, *(fixed.get(name, 0) for name in row_names[3:])])

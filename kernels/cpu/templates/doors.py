@@ -6,7 +6,10 @@ fits; what does not fit is handed to the function in Python. Python's lock is he
 
 from inspect import signature
 
+from numba.extending import register_jitable
+
 from .. import door, predictor, team
+from ..layout import together
 from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING
 from ..memory import ask, call, half_word, put_word, word
 from .arguments import launch, share, team_for
@@ -22,6 +25,7 @@ NEW, VECTORCALL, INCREF, PYTHON = door.NEW, door.VECTORCALL, door.INCREF, door.P
 TEAM, DECREF, OTHER = door.TEAM, door.DECREF, door.OTHER
 
 BLOCK = 8 * len(FIELDS)
+side_by_side = register_jitable(together)
 
 PREDICTOR_FIELDS, ENTRY_FIELDS = predictor.FIELDS, predictor.ENTRY
 
@@ -37,6 +41,7 @@ def matmul(s):
     at_b_stride, at_copy_b, at_direct_b = at["b_stride"], at["copy_b"], at["direct_b"]
     at_c, at_c_pitch, at_n, at_k, at_kc = at["c"], at["c_pitch"], at["n"], at["k"], at["kc"]
     at_group, at_tiles, at_narrow_tiles = at["group"], at["tiles"], at["narrow_tiles"]
+    at_most, at_narrow_most = at["most"], at["narrow_most"]
     at = _places(list(signature(row(s)).parameters)[3:])
     row_a, row_b, row_b_stride, row_turned = at["a"], at["b"], at["b_stride"], at["turned"]
     row_c, row_k = at["c"], at["k"]
@@ -100,6 +105,8 @@ def matmul(s):
             turn_b = (b_down == size or k == 1) and (b_across >= k * size or n == 1)
             panels = (n + nr - 1) // nr
             most, narrow_most = word(block + most_at), word(block + narrow_most_at)
+            if by_rows:
+                most, narrow_most = side_by_side(most, a_down), side_by_side(narrow_most, a_down)
             as_row = m == 1 and by_rows
             direct_b = copy_b and m <= DIRECT_TILES * most
             group = 1 if direct_b or as_row else panels
@@ -200,6 +207,8 @@ def matmul(s):
             put_word(record + 8 + at_group, group)
             put_word(record + 8 + at_tiles, wide)
             put_word(record + 8 + at_narrow_tiles, narrow)
+            put_word(record + 8 + at_most, most)
+            put_word(record + 8 + at_narrow_most, narrow_most)
         if workers == 1:
             call(word(record), record + 8, 0, 0, 1)
         else:

@@ -13,8 +13,8 @@ def matmul(s: Simd):
 
     A block of `kc` rows of B is packed into panels (`copy_b`: its rows are contiguous; else its
     columns are, and it is transposed in registers), unless there are so few rows of A that packing
-    would cost more than it saves (`direct_b`). Blocks of A are copied (`copy_a`) only where its
-    pitch would throw its own rows out of the cache. A `formula`, which is a `Pointwise` kernel, is
+    would cost more than it saves (`direct_b`). Blocks of A are copied (`copy_a`) where its columns
+    are contiguous, and are read by many panels. A `formula`, which is a `Pointwise` kernel, is
     applied to every block of c while that is in the cache.
     """
     vector, wide, size, lanes = s.bytes, 2 * s.bytes, s.size, s.lanes
@@ -74,17 +74,16 @@ def matmul(s: Simd):
                     rows = min(mc, i_last - i0)
                     base, stride, row_stride = a + i0 * a_row + k0 * a_column, a_stride, a_row
                     if copy_a:
-                        lines, length = (rows, steps) if by_rows else (steps, rows)
-                        pitch = (kc if by_rows else mc) * size + 64
-                        for q in range(lines):
-                            for j in range(0, length, lanes):
+                        pitch = mc * size + 64
+                        for q in range(steps):
+                            for j in range(0, rows, lanes):
                                 at = base + q * a_stride + j * size
                                 out = block + q * pitch + j * size
-                                if length - j >= lanes:
+                                if rows - j >= lanes:
                                     store(out, load(at))
                                 else:
-                                    store_first(out, load_first(at, length - j), length - j)
-                        base, stride, row_stride = block, pitch, pitch if by_rows else size
+                                    store_first(out, load_first(at, rows - j), rows - j)
+                        base, stride = block, pitch
                     for p in range(p0, p1):
                         columns = min(nr, n - p * nr)
                         width, table, limit = wide, tiles, most
@@ -102,6 +101,11 @@ def matmul(s: Simd):
                             mr = each + (1 if t < longer else 0)
                             place = c + (i0 + i) * c_pitch + p * wide
                             out, out_pitch = place, c_pitch
+                            if t + 1 < pieces:
+                                for r in range(mr):
+                                    ahead = place + (mr + r) * c_pitch
+                                    for line in range(0, width, 64):
+                                        prefetch(ahead + line)
                             if partial:
                                 out, out_pitch = edge, width
                                 for r in range(mr if k0 else 0):
