@@ -101,7 +101,7 @@ def matmul(s: Simd):
                             mr = each + (1 if t < longer else 0)
                             place = c + (i0 + i) * c_pitch + p * wide
                             out, out_pitch = place, c_pitch
-                            if t + 1 < pieces:
+                            if t + 1 < pieces and steps > 64:
                                 for r in range(mr):
                                     ahead = place + (mr + r) * c_pitch
                                     for line in range(0, width, 64):
