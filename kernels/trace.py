@@ -27,7 +27,17 @@ class Text(Symbol):
 
 def text(formula: Callable, inputs: int) -> str:
     """The lines that `formula` of `inputs` values is, in the words of `vocabulary`."""
+    lines, results = _traced(formula, inputs)
+    return "; ".join([*lines, f"return {', '.join(map(str, results))}"])
+
+
+def words(formula: Callable, inputs: int) -> list[str]:
+    """The words of those lines, in order."""
+    lines, _ = _traced(formula, inputs)
+    return [line.split(" = ")[1].split("(")[0] for line in lines]
+
+
+def _traced(formula: Callable, inputs: int) -> tuple[list[str], tuple]:
     lines: list[str] = []
     results = formula(*(Text(f"x{i}", lines) for i in range(inputs)))
-    results = results if isinstance(results, tuple) else (results,)
-    return "; ".join([*lines, f"return {', '.join(map(str, results))}"])
+    return lines, results if isinstance(results, tuple) else (results,)

@@ -19,6 +19,7 @@ class Buffers:
         self._scratch = aligned_zeros(0, np.uint8)
         self._matrices: dict[str, Matrix] = {}
         self._vectors: dict[str, np.ndarray] = {}
+        self._turned: dict[tuple[str, int], Panels] = {}
         self.parameters: dict[str, Panels] = {}
         for name, shape in zip(network.parameter_names(), network.shapes, strict=True):
             for full in (name, *(f"{name}.{state}" for state in states)):
@@ -50,6 +51,14 @@ class Buffers:
             dtype = dtype or self.network.dtype
             self._vectors[name] = aligned_zeros(count or self.rows + self.lanes, dtype)
         return self._vectors[name]
+
+    def turned(self, name: str, workers: int) -> Panels:
+        """Room for the transpose of a weight matrix, whose rows fill panels, beside each other."""
+        if (name, workers) not in self._turned:
+            w = self.parameters[name]
+            panels = Panels(w.columns, workers * w.k, self.network.dtype, self.lanes)
+            self._turned[name, workers] = panels
+        return self._turned[name, workers]
 
     def scratch(self, size: int) -> np.ndarray:
         """At least `size` bytes that hold nothing from one op to the next."""

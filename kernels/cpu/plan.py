@@ -12,9 +12,10 @@ import numpy as np
 from .isa import ISA
 from .jit import Kernel, compiled
 from .layout import LINE
+from .pointwise import Pointwise
 from .sharing import Use, barriers
 from .team import FIRST, FLUSH, LAST, SCALAR_BYTES, SCALARS, job_record, team
-from .tile import tile
+from .tile import finishing_tile, tile
 
 
 @dataclass(frozen=True)
@@ -26,24 +27,31 @@ class Slot:
 
 @dataclass(frozen=True)
 class Tiles:
-    """A field that is the address of a table of micro-kernels, by number of rows."""
+    """A field that is the address of a table of micro-kernels, by number of rows.
+
+    With a `formula` they are finishing tiles, and the table is the field's own.
+    """
 
     order: str
     vectors: int
     rows: frozenset[int]
     fetches: int | None = None
+    formula: Pointwise | None = None
 
     def table(self, dtype: str, isa: ISA) -> np.ndarray:
         """The addresses by number of rows, as far as they have been compiled in this process."""
+        if self.formula:
+            return np.zeros(isa.max_rows(self.vectors) + 1, np.int64)
         return _tile_table(dtype, self.order, self.vectors, self.fetches, isa)
 
     def kernels(self, dtype: str) -> dict[int, Kernel]:
         """The micro-kernels that are wanted."""
-        return {
-            n: tile(dtype, self.order, n, self.vectors, self.fetches)
-            for n in sorted(self.rows)
-            if n
-        }
+        return {n: self._kernel(dtype, n) for n in sorted(self.rows) if n}
+
+    def _kernel(self, dtype: str, rows: int) -> Kernel:
+        if self.formula:
+            return finishing_tile(dtype, self.order, rows, self.vectors, self.formula)
+        return tile(dtype, self.order, rows, self.vectors, self.fetches)
 
 
 @cache

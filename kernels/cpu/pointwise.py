@@ -9,11 +9,18 @@ from typing import Any
 import numpy as np
 from llvmlite import ir
 
-from ..trace import text
+from ..trace import text, words
 from .build import PTR, VOID, Memory, loop
 from .isa import ISA
 from .jit import ENTRY, Kernel
 from .lanes import I64, Lanes
+
+
+SHORT_WORDS = frozenset(
+    "add sub mul neg fma abs maximum minimum where lt le gt ge eq ne copysign".split()
+)
+MOST_SHORT = 8
+"""Words of a formula that a tile may apply to each of its vectors; see `Pointwise.is_short`."""
 
 
 @dataclass(frozen=True)
@@ -42,6 +49,12 @@ class Pointwise:
     scalars: int = 0
     sums: int = 0
     repeated: tuple[int, ...] = ()
+
+    @property
+    def is_short(self) -> bool:
+        """Whether the formula takes but a few instructions, none of them slow."""
+        found = words(self.formula, self.inputs + self.scalars)
+        return len(found) <= MOST_SHORT and SHORT_WORDS.issuperset(found)
 
     def kernel(self, dtype: str, *, align: bool = False, stream: bool = False) -> Kernel:
         """The function ``(operands, row, rows, column, columns, first, first_stride)``.
@@ -83,21 +96,9 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool, stream: bool) ->
     bd = ir.IRBuilder(function.append_basic_block("entry"))
     table, row, rows, column, columns, first, first_stride = function.args
     memory = Memory(bd, dtype, isa)
-
-    def word(i):
-        return bd.load(bd.inttoptr(bd.add(table, I64(8 * i)), I64.as_pointer()))
-
-    scalars = bd.inttoptr(word(0), PTR)
-    fixed = [memory.broadcast(bd.gep(scalars, [I64(i * memory.size)])) for i in range(spec.scalars)]
-    starts = [bd.inttoptr(first, PTR)]
-    strides = [first_stride]
-    for i in range(spec.inputs - 1 + spec.outputs + spec.sums):
-        base, stride = word(1 + 2 * i), word(2 + 2 * i)
-        start = bd.add(base, bd.mul(row, stride))
-        if i < spec.inputs - 1 + spec.outputs:
-            start = bd.add(start, bd.mul(column, I64(memory.size)))
-        starts.append(bd.inttoptr(start, PTR))
-        strides.append(stride)
+    fixed, starts, strides = _placed(spec, memory, table, row, column)
+    starts.insert(0, bd.inttoptr(first, PTR))
+    strides.insert(0, first_stride)
     matrices = spec.inputs + spec.outputs
     if not align and not spec.sums:
         for width in (2, 1):  # the panels of products: rows of whole registers
@@ -161,30 +162,68 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool, stream: bool) ->
     return module
 
 
+def _placed(spec: Pointwise, memory: Memory, table, row, column) -> tuple[list, list, list]:
+    """Scalars, and where the block's matrices but the first start, and their row strides."""
+    bd = memory.builder
+
+    def word(i):
+        return bd.load(bd.inttoptr(bd.add(table, I64(8 * i)), I64.as_pointer()))
+
+    scalars = bd.inttoptr(word(0), PTR)
+    fixed = [memory.broadcast(bd.gep(scalars, [I64(i * memory.size)])) for i in range(spec.scalars)]
+    starts, strides = [], []
+    for i in range(spec.inputs - 1 + spec.outputs + spec.sums):
+        base, stride = word(1 + 2 * i), word(2 + 2 * i)
+        start = bd.add(base, bd.mul(row, stride))
+        if i < spec.inputs - 1 + spec.outputs:
+            start = bd.add(start, bd.mul(column, I64(memory.size)))
+        starts.append(bd.inttoptr(start, PTR))
+        strides.append(stride)
+    return fixed, starts, strides
+
+
+def finish(spec: Pointwise, memory: Memory, table, row, column, rows: list[list]) -> None:
+    """Apply the formula where the first input is in registers: vectors of each of `rows`."""
+    bd, width = memory.builder, len(rows[0])
+    fixed, starts, strides = _placed(spec, memory, table, row, column)
+    places = dict(enumerate(starts, 1))
+    kept = {i: _vectors(memory, places.pop(i), width) for i in spec.repeated}
+    for values in rows:
+        _one_row(spec, memory, {0: values, **kept}, places, fixed)
+        places = {i: bd.gep(p, [strides[i - 1]]) for i, p in places.items()}
+
+
 def _panel(spec: Pointwise, memory: Memory, width: int, rows, starts, strides, fixed) -> None:
     """Rows of `width` vectors; what is the same for all rows stays in registers."""
     bd = memory.builder
-
-    def vectors(pointer):
-        return [memory.load(bd.gep(pointer, [I64(v * memory.bytes)])) for v in range(width)]
-
     moving = [i for i in range(len(starts)) if i not in spec.repeated]
-    kept = {i: vectors(starts[i]) for i in spec.repeated}
+    kept = {i: _vectors(memory, starts[i], width) for i in spec.repeated}
 
     def one_row(i, pointers):
         at = dict(zip(moving, pointers, strict=True))
-        for v in range(width):
-            offset = I64(v * memory.bytes)
-            values = [
-                kept[i][v] if i in kept else memory.load(bd.gep(at[i], [offset]))
-                for i in range(spec.inputs)
-            ]
-            results = _apply(spec, memory, [*values, *fixed])
-            for o, result in enumerate(results):
-                memory.store(result, bd.gep(at[spec.inputs + o], [offset]))
+        _one_row(spec, memory, {0: _vectors(memory, at[0], width), **kept}, at, fixed)
         return [bd.gep(p, [strides[i]]) for i, p in at.items()]
 
     loop(bd, rows, 1, [starts[i] for i in moving], one_row)
+
+
+def _vectors(memory: Memory, pointer, width: int) -> list:
+    bd = memory.builder
+    return [memory.load(bd.gep(pointer, [I64(v * memory.bytes)])) for v in range(width)]
+
+
+def _one_row(spec: Pointwise, memory: Memory, known: dict, places: dict, fixed: list) -> None:
+    """A row of vectors: inputs are `known` or lie at their places, as the outputs do."""
+    bd = memory.builder
+    for v in range(len(known[0])):
+        offset = I64(v * memory.bytes)
+        values = [
+            known[i][v] if i in known else memory.load(bd.gep(places[i], [offset]))
+            for i in range(spec.inputs)
+        ]
+        results = _apply(spec, memory, [*values, *fixed])
+        for o, result in enumerate(results):
+            memory.store(result, bd.gep(places[spec.inputs + o], [offset]))
 
 
 def _apply(spec: Pointwise, memory: Memory, values) -> list[ir.Value]:

@@ -20,6 +20,7 @@ from .isa import ISA
 from .jit import ENTRY, Kernel
 from .lanes import I64, Lanes
 from .layout import LINE
+from .pointwise import Pointwise, finish
 
 ROWS = "rows"
 """A's row i starts at ``a + i * a_stride`` and is contiguous along k."""
@@ -44,22 +45,90 @@ def tile(dtype: str, order: str, rows: int, vectors: int, fetches: int | None = 
     name = f"tile {dtype} {order} {rows}x{vectors}"
     if fetches is not None:
         name += f" fetching {fetches}"
-    return Kernel(name, lambda isa: _Tile(dtype, order, rows, vectors, fetches, isa).module)
+    return Kernel(name, lambda isa: _Summing(dtype, order, rows, vectors, fetches, isa).module)
+
+
+def finishing_tile(dtype: str, order: str, rows: int, vectors: int, spec: Pointwise) -> Kernel:
+    """The micro-kernel that applies a formula to its sums before they leave the registers.
+
+    Its arguments are ``(k, a, a_stride, b, b_stride, operands, row, column)``: the tile's first
+    element is at (`row`, `column`) of the matrices in the table `operands`, see `Pointwise`. Only
+    what the formula makes of A @ B is written.
+    """
+    formula = spec.kernel(dtype)
+    name = f"tile {dtype} {order} {rows}x{vectors} finished by {formula.name}"
+    return Kernel(
+        name, lambda isa: _Finishing(dtype, order, rows, vectors, spec, isa).module, formula.source
+    )
 
 
 class _Tile:
-    def __init__(
-        self, dtype: str, order: str, rows: int, vectors: int, fetches: int | None, isa: ISA
-    ):
+    """What all tiles share: a function of so many integers, and its loop over k."""
+
+    def __init__(self, dtype: str, order: str, rows: int, vectors: int, isa: ISA, arguments: int):
         self.order, self.rows, self.vectors, self.isa = order, rows, vectors, isa
-        self.fetches = fetches
         self.module = ir.Module(ENTRY)
-        count = 10 if fetches is None else 13
-        function = ir.Function(self.module, ir.FunctionType(VOID, [I64] * count), ENTRY)
+        function = ir.Function(self.module, ir.FunctionType(VOID, [I64] * arguments), ENTRY)
         function.attributes.add("nounwind")
         self.builder = ir.IRBuilder(function.append_basic_block("entry"))
         self.memory = Memory(self.builder, dtype, isa)
-        self._emit(*function.args)
+        self.arguments = function.args
+
+    def _steps(self, count, stride, b_stride, state, wanted=()):
+        """`count` steps of k. Unrolling gains nothing here and costs LLVM registers: it spills."""
+        bd, vectors = self.builder, self.vectors
+        a, b, *acc = state
+        by_rows = self.order == ROWS
+        # Rows in fours: base, base + s, base + 2 s, base + 3 s are addressing modes of x86-64, so
+        # that 14 rows take 4 pointers instead of 14.
+        offsets = [I64(0), stride, bd.shl(stride, I64(1)), bd.mul(stride, I64(3))]
+        fours = bd.shl(stride, I64(2))
+        bases = [a]
+        for _ in range(4, self.rows if by_rows else 0, 4):
+            bases.append(bd.gep(bases[-1], [fours]))
+
+        n, m = len(bases), len(wanted)
+
+        def step(_, state):
+            wanted, bases, (b, *acc) = state[:m], state[m : m + n], state[m + n :]
+            for line in wanted:
+                prefetch(bd, line)
+            columns = [
+                self.memory.load(bd.gep(b, [I64(j * self.isa.vector_bytes)]))
+                for j in range(vectors)
+            ]
+            for i in range(self.rows):
+                if by_rows:
+                    address = bd.gep(bases[i // 4], [offsets[i % 4]])
+                else:
+                    address = bd.gep(bases[0], [I64(i * self.memory.size)])
+                factor = self.memory.broadcast(address)
+                for j in range(vectors):
+                    c = i * vectors + j
+                    acc[c] = self._fma(factor, columns[j], acc[c])
+            onward = I64(self.memory.size) if by_rows else stride
+            bases = [bd.gep(p, [onward]) for p in bases]
+            wanted = [bd.gep(line, [I64(LINE)]) for line in wanted]
+            return [*wanted, *bases, bd.gep(b, [b_stride]), *acc]
+
+        state = loop(bd, count, 1, [*wanted, *bases, b, *acc], step)[m:]
+        return [state[0], *state[n:]]
+
+    def _fma(self, a, b, c):
+        real = self.memory.real
+        a, b, c = (Lanes(self.builder, v, real, self.isa) for v in (a, b, c))
+        return a.emit("fma", a, b, c).value
+
+
+class _Summing(_Tile):
+    """Sums go to C."""
+
+    def __init__(
+        self, dtype: str, order: str, rows: int, vectors: int, fetches: int | None, isa: ISA
+    ):
+        super().__init__(dtype, order, rows, vectors, isa, 10 if fetches is None else 13)
+        self.fetches = fetches
+        self._emit(*self.arguments)
 
     def _emit(self, chunks, k, a, stride, jump, b, b_stride, c, c_stride, accumulate, *fetch):
         bd = self.builder
@@ -112,52 +181,23 @@ class _Tile:
             place = bd.inttoptr(bd.add(table, I64(8 * i)), I64.as_pointer())
             yield bd.inttoptr(bd.load(place), PTR)
 
-    def _steps(self, count, stride, b_stride, state, wanted=()):
-        """`count` steps of k. Unrolling gains nothing here and costs LLVM registers: it spills."""
-        bd, vectors = self.builder, self.vectors
-        a, b, *acc = state
-        by_rows = self.order == ROWS
-        # Rows in fours: base, base + s, base + 2 s, base + 3 s are addressing modes of x86-64, so
-        # that 14 rows take 4 pointers instead of 14.
-        offsets = [I64(0), stride, bd.shl(stride, I64(1)), bd.mul(stride, I64(3))]
-        fours = bd.shl(stride, I64(2))
-        bases = [a]
-        for _ in range(4, self.rows if by_rows else 0, 4):
-            bases.append(bd.gep(bases[-1], [fours]))
-
-        n, m = len(bases), len(wanted)
-
-        def step(_, state):
-            wanted, bases, (b, *acc) = state[:m], state[m : m + n], state[m + n :]
-            for line in wanted:
-                prefetch(bd, line)
-            columns = [
-                self.memory.load(bd.gep(b, [I64(j * self.isa.vector_bytes)]))
-                for j in range(vectors)
-            ]
-            for i in range(self.rows):
-                if by_rows:
-                    address = bd.gep(bases[i // 4], [offsets[i % 4]])
-                else:
-                    address = bd.gep(bases[0], [I64(i * self.memory.size)])
-                factor = self.memory.broadcast(address)
-                for j in range(vectors):
-                    c = i * vectors + j
-                    acc[c] = self._fma(factor, columns[j], acc[c])
-            onward = I64(self.memory.size) if by_rows else stride
-            bases = [bd.gep(p, [onward]) for p in bases]
-            wanted = [bd.gep(line, [I64(LINE)]) for line in wanted]
-            return [*wanted, *bases, bd.gep(b, [b_stride]), *acc]
-
-        state = loop(bd, count, 1, [*wanted, *bases, b, *acc], step)[m:]
-        return [state[0], *state[n:]]
-
     def _c(self, c, c_stride, i, j):
         bd = self.builder
         offset = bd.add(bd.mul(c_stride, I64(i)), I64(j * self.isa.vector_bytes))
         return bd.gep(c, [offset])
 
-    def _fma(self, a, b, c):
-        real = self.memory.real
-        a, b, c = (Lanes(self.builder, v, real, self.isa) for v in (a, b, c))
-        return a.emit("fma", a, b, c).value
+
+class _Finishing(_Tile):
+    """Sums go through a formula."""
+
+    def __init__(
+        self, dtype: str, order: str, rows: int, vectors: int, spec: Pointwise, isa: ISA
+    ):
+        super().__init__(dtype, order, rows, vectors, isa, 8)
+        k, a, stride, b, b_stride, table, row, column = self.arguments
+        bd, count = self.builder, rows * vectors
+        a, b = (bd.inttoptr(p, PTR) for p in (a, b))
+        _, _, *sums = self._steps(k, stride, b_stride, [a, b, *[self.memory.zero] * count])
+        by_row = [sums[i : i + vectors] for i in range(0, count, vectors)]
+        finish(spec, self.memory, table, row, column, by_row)
+        bd.ret_void()

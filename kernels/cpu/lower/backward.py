@@ -11,12 +11,12 @@ import numpy as np
 from ...formulas import ACTIVATIONS, OPTIMIZERS
 from ...program import Call
 from .. import catalog
-from ..layout import Turned, padded
+from ..layout import Panels, Turned, padded
 from ..plan import Scratch
 from ..pointwise import Pointwise, operands
 from ..sharing import sizes, spans, whole
 from ..tile import COLUMNS, ROWS
-from .base import BLOCK_ROWS, GROUP, PREFETCH_BYTES, Base, blocks
+from .base import BLOCK_ROWS, FEW_STEPS, GROUP, PREFETCH_BYTES, Base, blocks
 
 PACKED_BYTES = 256 * 1024
 """Of the output's gradient that a group of panels takes: a part of an L2 cache."""
@@ -47,18 +47,25 @@ class Backward(Base):
         inputs = [backward.reads[1], *(dropped.reads[1:] if dropped else ())]
         spec = Pointwise(f"{name} backward {len(inputs)}", formula, 1 + len(inputs))
         table = operands(*map(self._at, inputs), self._at(backward.writes[0]))
+        reads = [*call.reads, *inputs]
+        source = {"a": dz.address, "a_step": 0, "a_pitch": dz.pitch}
         if isinstance(w, Turned):
             # An outer product: what the forward product does with one step of k.
+            use, panels_of = self._use(reads, backward.writes), whole(w.count, self.workers)
+            if self._finishes(spec, 1):
+                self._finished(use, spec, table, source, self.rows_of, panels_of, 1, w)
+                return
             self.plan.add(
-                catalog.op("gemm", "forward", self.dtype),
-                self._use([*call.reads, *inputs], backward.writes),
-                rows_of=self.rows_of, panels_of=whole(w.count, self.workers), a=dz.address,
-                a_step=0, a_pitch=dz.pitch, k=1, w=w.address, w_pitch=w.pitch, narrow=w.narrow,
+                catalog.op("gemm", "forward", self.dtype), use,
+                rows_of=self.rows_of, panels_of=panels_of, **source, k=1, w=w.address, w_pitch=w.pitch, narrow=w.narrow,
                 c=out.address, c_pitch=out.pitch, mc=BLOCK_ROWS, kc=1, group=GROUP,
                 epilogue=spec.kernel(self.dtype), operands=table,
                 fetched=np.zeros(1, np.int64),
                 **self._tiles(ROWS, w, blocks(sizes(self.rows_of)), fetches=0),
             )  # fmt: skip
+            return
+        if self._finishes(spec, w.n) and self._turns(w):
+            self._turned_product(call.reads[1], reads, backward.writes, spec, table, source)
             return
         rows_of, k_of = whole(self.rows, self.workers), spans(w.k, self.workers, self.lanes)
         if self.by_rows:
@@ -70,12 +77,35 @@ class Backward(Base):
         fetches = 1 if w.nbytes > PREFETCH_BYTES else 0
         self.plan.add(
             catalog.op("gemm", "input_gradient", self.dtype),
-            self._use([*call.reads, *inputs], backward.writes, self.by_rows),
+            self._use(reads, backward.writes, self.by_rows),
             rows_of=rows_of, k_of=k_of, dz=dz.address, dz_pitch=dz.pitch, n=w.n, w=w.address,
             w_pitch=w.pitch, **Scratch.fields(scratch), dx=out.address, dx_pitch=out.pitch,
             mc=BLOCK_ROWS, chunks=GROUP, epilogue=spec.kernel(self.dtype),
             fetched=np.array([w.address], np.int64), operands=table,
             **self._tiles(ROWS, sizes(rows_of), blocks(sizes(k_of)), fetches),
+        )  # fmt: skip
+
+    def _turns(self, w: Panels) -> bool:
+        """Whether w is turned for its input's gradient: if that is less than turning activations.
+
+        Its rows have to fill panels then. Each worker turns all of it, so that none has to wait.
+        """
+        return w.k % (2 * self.lanes) == 0 and w.k * w.n <= max(sizes(self.rows_of)) * (w.k + w.n)
+
+    def _turned_product(self, name: str, reads, writes, spec, table, source: dict) -> None:
+        """The input's gradient as the forward product does it, with the transpose of w."""
+        w = self.buffers.parameters[name]
+        turned = self.buffers.turned(name, self.workers)
+        count = turned.count // self.workers
+        own = f"{name} turned"
+        self.plan.add(
+            catalog.op("gemm", "turn", self.dtype), self._use([name], [own]), k=w.k, n=w.n,
+            w=w.address, w_pitch=w.pitch, narrow=w.narrow, turned=turned.address,
+            turned_step=count * turned.pitch, turned_pitch=turned.pitch,
+        )  # fmt: skip
+        self._finished(
+            self._use([*reads, own], writes), spec, table, source, self.rows_of,
+            whole(count, self.workers), w.n, turned, count * turned.pitch,
         )  # fmt: skip
 
     def _weight_gradient(self, call: Call) -> None:
@@ -112,6 +142,19 @@ class Backward(Base):
                 operands=bias_table,
             )  # fmt: skip
             parameters = {f"w{i}"}
+        if self.rows <= FEW_STEPS and not large:
+            self.plan.add(
+                catalog.op("gemm", "weight_gradient_finished", self.dtype),
+                self._use({*call.reads, "scalars"} | parameters, parameters, by_rows=False),
+                k_of=k_of, panels_of=panels_of, x=source.address, x_pitch=source.pitch,
+                m=self.rows, w_pitch=w.pitch, dz=dz.address, dz_pitch=dz.pitch, narrow=w.narrow,
+                **Scratch.fields(width),
+                operands=self._update_table(f"w{i}", rule, scalars, width),
+                narrow_operands=self._update_table(f"w{i}", rule, scalars, width // 2),
+                rule=spec.kernel(self.dtype), bias_operands=bias_table if not turned else 0,
+                **self._tiles(COLUMNS, w, sizes(k_of), formula=spec),
+            )  # fmt: skip
+            return
         self.plan.add(
             catalog.op("gemm", "weight_gradient", self.dtype),
             self._use({*call.reads, "scalars"} | parameters, parameters, by_rows=False),
@@ -124,9 +167,9 @@ class Backward(Base):
             **self._tiles(COLUMNS, w, blocks(sizes(k_of)), len(kept) if large else 0),
         )  # fmt: skip
 
-    def _update_table(self, name: str, rule, scalars) -> np.ndarray:
+    def _update_table(self, name: str, rule, scalars, pitch: int = 0) -> np.ndarray:
         names = [name, *(f"{name}.{state}" for state in rule.states)]
-        places = [(self.buffers.parameters[n].address, 0) for n in names]
+        places = [(self.buffers.parameters[n].address, pitch) for n in names]
         return operands(*places, *places, scalars=scalars.ctypes.data)
 
     def _scalars(self, rule) -> np.ndarray:

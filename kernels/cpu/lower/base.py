@@ -11,7 +11,8 @@ from ..buffers import Buffers
 from ..layout import LINE, Panels, together
 from ..plan import Plan, Tiles, tile_rows
 from ..pointwise import Pointwise, operands
-from ..sharing import Use, spans, whole
+from ..sharing import Use, sizes, spans, whole
+from ..tile import ROWS
 
 # Blocks of the matrix products, in rows and bytes: A's block is a quarter of a small L2 cache and
 # B's two thirds of a small L1 cache.
@@ -21,6 +22,9 @@ GROUP = 8
 
 PREFETCH_BYTES = 512 * 1024
 """Parameters and states that are larger than this are asked for before they are needed."""
+
+FEW_STEPS = 128
+"""Products of at most so many steps are finished in registers: elsewhere it would not be felt."""
 
 OWN_CACHE = 256 * 1024
 """Bytes of parameters and states that stay in the cache of every core that reads them."""
@@ -57,12 +61,13 @@ class Base(lowering.Lowering):
         self.most = self.isa.max_rows(2), self.isa.max_rows(1)
 
     def _tiles(
-        self, order: str, columns, totals, fetches: int | None = None, pitch: int = LINE
-    ) -> dict:
+        self, order: str, columns, totals, fetches: int | None = None, pitch: int = LINE,
+        formula: Pointwise | None = None,
+    ) -> dict:  # fmt: skip
         """Tables of micro-kernels for blocks of these numbers of rows.
 
         The columns are a weight's, or come in these numbers. Rows of A are `pitch` bytes apart,
-        where A may be the caller's.
+        where A may be the caller's. With a `formula` they are finishing tiles.
         """
         limits = tuple(together(most, pitch) for most in self.most)
         if isinstance(columns, Panels):
@@ -76,8 +81,8 @@ class Base(lowering.Lowering):
             for most, wanted in zip(limits, (has_wide, has_narrow), strict=True)
         )
         return {
-            "tiles": Tiles(order, 2, wide, fetches),
-            "narrow_tiles": Tiles(order, 1, narrow, fetches),
+            "tiles": Tiles(order, 2, wide, fetches, formula),
+            "narrow_tiles": Tiles(order, 1, narrow, fetches, formula),
             "most": limits[0],
             "narrow_most": limits[1],
         }
@@ -92,6 +97,22 @@ class Base(lowering.Lowering):
         if even and not self.by_rows:
             return whole(self.rows, self.workers), spans(panels, self.workers)
         return self.rows_of, whole(panels, self.workers)
+
+    def _finishes(self, spec: Pointwise, steps: int) -> bool:
+        """Whether the tiles of a product of so many steps apply the formula that follows it."""
+        return steps <= FEW_STEPS and spec.is_short
+
+    def _finished(
+        self, use: Use, spec: Pointwise, table: np.ndarray, source: dict, rows_of, panels_of,
+        k: int, w: Panels, w_step: int = 0,
+    ) -> None:  # fmt: skip
+        """Add a product of `source` with k rows of w whose tiles apply the formula."""
+        self.plan.add(
+            catalog.op("gemm", "finished", self.dtype), use, rows_of=rows_of, panels_of=panels_of,
+            **source, k=k, w=w.address, w_step=w_step, w_pitch=w.pitch, narrow=w.narrow,
+            operands=table,
+            **self._tiles(ROWS, w, sizes(rows_of), pitch=source["a_pitch"], formula=spec),
+        )  # fmt: skip
 
     def _use(self, reads, writes, by_rows: bool = True) -> Use:
         return Use(frozenset(reads), frozenset(writes), by_rows)

@@ -42,28 +42,32 @@ class Forward(Base):
         dropped = self._take("multiply", writes=f"o{i}")
         outputs = [f"{letter}{i}" for letter in "zyo" if self._needs(f"{letter}{i}")]
         c = self.buffers.matrix(outputs[0])
-        epilogue, table = self._forward_epilogue(i, layer, activation, dropped, outputs)
+        spec, table = self._forward_epilogue(i, layer, activation, dropped, outputs)
         reads = [*call.reads, f"m{i}"]
         if isinstance(w, Turned):
             self.plan.add(
                 catalog.op("gemm", "forward_one", self.dtype), self._use(reads, outputs),
                 rows_of=self.rows_of, **self._source(call.reads[0]), k=w.n, w=w.address,
-                c=c.address, c_pitch=c.pitch, epilogue=epilogue, operands=table,
+                c=c.address, c_pitch=c.pitch, epilogue=spec.kernel(self.dtype),
+                operands=table,
             )  # fmt: skip
             return
         rows_of, panels_of = self._rows_and_panels(w.count)
-        # Weights that pass a single tile come as fast as memory; others wait in the cache.
         source = self._source(call.reads[0])
+        use = self._use(reads, outputs, rows_of is self.rows_of)
+        if self._finishes(spec, w.k):
+            self._finished(use, spec, table, source, rows_of, panels_of, w.k, w)
+            return
+        # Weights that pass a single tile come as fast as memory; others wait in the cache.
         single = max(sizes(rows_of)) <= together(self.most[0], source["a_pitch"])
         fetches = 2 if single and w.nbytes > PREFETCH_BYTES else 0
         kc = w.k if fetches else BLOCK_BYTES // (2 * self.isa.vector_bytes)
         half = w.k * self.isa.vector_bytes
         self.plan.add(
-            catalog.op("gemm", "forward", self.dtype),
-            self._use(reads, outputs, rows_of is self.rows_of), rows_of=rows_of,
-            panels_of=panels_of, **source, k=w.k, w=w.address,
-            w_pitch=w.pitch, narrow=w.narrow, c=c.address, c_pitch=c.pitch,
-            mc=BLOCK_ROWS, kc=kc, group=GROUP, epilogue=epilogue, operands=table,
+            catalog.op("gemm", "forward", self.dtype), use, rows_of=rows_of,
+            panels_of=panels_of, **source, k=w.k, w=w.address, w_pitch=w.pitch,
+            narrow=w.narrow, c=c.address, c_pitch=c.pitch, mc=BLOCK_ROWS, kc=kc, group=GROUP,
+            epilogue=spec.kernel(self.dtype), operands=table,
             fetched=np.array([w.address, w.address + half], np.int64),
             **self._tiles(ROWS, w, blocks(sizes(rows_of)), fetches, source["a_pitch"]),
         )  # fmt: skip
@@ -97,8 +101,8 @@ class Forward(Base):
         kinds = "".join(name[0] for name in outputs)
         name = f"forward {layer.activation if value else '-'} {len(inputs)} {layer.bias} {kinds}"
         repeated = (1,) if layer.bias else ()
-        epilogue = Pointwise(name, formula, 1 + len(inputs), len(outputs), repeated=repeated)
-        return epilogue.kernel(self.dtype), operands(*inputs, *map(self._at, outputs))
+        spec = Pointwise(name, formula, 1 + len(inputs), len(outputs), repeated=repeated)
+        return spec, operands(*inputs, *map(self._at, outputs))
 
     def _activation(self, call: Call) -> None:
         name = call.options["formula"]

@@ -64,6 +64,62 @@ def forward(s: Simd):
     return kernel
 
 
+def finished(s: Simd):
+    """``c = epilogue(a @ w)`` for few steps of k and a short epilogue: it is part of the tiles.
+
+    Each worker's w is `w_step` bytes from the one before.
+    """
+    vector, wide, size = s.bytes, 2 * s.bytes, s.size
+
+    def kernel(
+        step, worker, workers, rows_of, panels_of, a, a_step, a_pitch, k, w, w_step, w_pitch,
+        narrow, tiles, narrow_tiles, most, narrow_most, operands,
+    ):  # fmt: skip
+        x = a + step * a_step
+        i_first, i_last = span(rows_of, worker)
+        p_first, p_last = span(panels_of, worker)
+        rows = i_last - i_first
+        for p in range(p_first, p_last):
+            width, table, limit = wide, tiles, most
+            if p == narrow:
+                width, table, limit = vector, narrow_tiles, narrow_most
+            panel = w + worker * w_step + p * w_pitch
+            count = (rows + limit - 1) // limit
+            each = rows // max(count, 1)
+            longer = rows - each * count
+            i = i_first
+            for t in range(count):
+                n = each + (1 if t < longer else 0)
+                call(
+                    word(table + 8 * n), k, x + i * a_pitch, a_pitch, panel, width, operands, i,
+                    p * wide // size,
+                )  # fmt: skip
+                i += n
+
+    return kernel
+
+
+def turn(s: Simd):
+    """Each worker's own transpose of w, in panels: `n` rows and, in whole panels, `k` columns."""
+    vector, wide, size, lanes = s.bytes, 2 * s.bytes, s.size, s.lanes
+    nr = 2 * lanes
+    transpose = s.transpose
+
+    def kernel(step, worker, workers, k, n, w, w_pitch, narrow, turned, turned_step, turned_pitch):
+        for j in range(0, n, lanes):
+            q = j // nr
+            width = vector if q == narrow else wide
+            for i in range(0, k, lanes):
+                p = i // nr
+                at = turned + worker * turned_step + p * turned_pitch
+                transpose(
+                    w + q * w_pitch + i * width + (j - q * nr) * size, width,
+                    at + j * wide + (i - p * nr) * size, wide,
+                )  # fmt: skip
+
+    return kernel
+
+
 def forward_one(s: Simd):
     """``c = epilogue(a @ w)`` for one unit, whose weights are a row: a sum for each row of a.
 
@@ -195,6 +251,50 @@ def input_gradient(s: Simd):
                     transpose(turned, width, target + j * dx_pitch + (i0 + i) * size, dx_pitch)
                 at = target + (i0 + i) * size
                 call(epilogue, operands, first, m, i0 + i, lanes, at, dx_pitch)
+
+    return kernel
+
+
+def weight_gradient_finished(s: Simd):
+    """``rule(x.T @ dz, w, ...)`` for few rows and weights that stay in the cache.
+
+    The rule is part of the tiles, and dz is read where it lies.
+    """
+    vector, wide, size = s.bytes, 2 * s.bytes, s.size
+    load, store, zero = s.load, s.store, s.constant(0.0)
+    add = s.formula(lambda a, b: a + b, 2)
+
+    def kernel(
+        step, worker, workers, k_of, panels_of, x, x_pitch, m, w_pitch, dz, dz_pitch, narrow,
+        tiles, narrow_tiles, most, narrow_most, scratch, scratch_step, operands, narrow_operands,
+        rule, bias_operands,
+    ):  # fmt: skip
+        sums = scratch + worker * scratch_step
+        i_first, i_last = span(k_of, worker)
+        p_first, p_last = span(panels_of, worker)
+        rows = i_last - i_first
+        for p in range(p_first, p_last):
+            width, table, limit, places = wide, tiles, most, operands
+            if p == narrow:
+                width, table, limit, places = vector, narrow_tiles, narrow_most, narrow_operands
+            if bias_operands and i_first == 0 and rows > 0:
+                for v in range(0, width, vector):
+                    total = zero()
+                    for i in range(m):
+                        total = add(total, load(dz + i * dz_pitch + p * wide + v))
+                    store(sums + v, total)
+                call(rule, bias_operands, 0, 1, p * wide // size, width // size, sums, 0)
+            count = (rows + limit - 1) // limit
+            each = rows // max(count, 1)
+            longer = rows - each * count
+            i = i_first
+            for t in range(count):
+                n = each + (1 if t < longer else 0)
+                call(
+                    word(table + 8 * n), m, x + i * size, x_pitch, dz + p * wide, dz_pitch,
+                    places, i, p * w_pitch // size,
+                )  # fmt: skip
+                i += n
 
     return kernel
 
