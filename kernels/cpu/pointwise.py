@@ -15,7 +15,6 @@ from .isa import ISA
 from .jit import ENTRY, Kernel
 from .lanes import I64, Lanes
 
-
 SHORT_WORDS = frozenset(
     "add sub mul neg fma abs maximum minimum where lt le gt ge eq ne copysign".split()
 )

@@ -7,7 +7,7 @@ Zeiler 2012 (Adadelta), Sutskever et al. 2013 (Nesterov momentum).
 
 from __future__ import annotations
 
-from ..vocabulary import abs, fast_divide, fast_sqrt, fma, maximum, sqrt
+from ..vocabulary import abs, expm1, fast_divide, fast_sqrt, fma, log, maximum, sqrt
 from .registry import Optimizer, Update
 
 OPTIMIZERS: dict[str, Optimizer] = {}
@@ -35,8 +35,13 @@ def _adamw(g, w, m, v, rest_1, rest_2, rate, epsilon, keep):
     return _adam(g, w * keep, m, v, rest_1, rest_2, rate, epsilon)
 
 
+def _weight(beta, step):
+    # 1 - beta**step, the weight of what an average has seen; a power is slow once it is subnormal
+    return -expm1(step * log(maximum(beta, 1e-300)))
+
+
 def _adam_scalars(step, *, learning_rate, beta_1, beta_2, epsilon):
-    rate = learning_rate * sqrt(1.0 - beta_2**step) / (1.0 - beta_1**step)
+    rate = learning_rate * sqrt(_weight(beta_2, step)) / _weight(beta_1, step)
     return 1.0 - beta_1, 1.0 - beta_2, rate, epsilon
 
 

@@ -57,10 +57,10 @@ class Backward(Base):
                 return
             self.plan.add(
                 catalog.op("gemm", "forward", self.dtype), use,
-                rows_of=self.rows_of, panels_of=panels_of, **source, k=1, w=w.address, w_pitch=w.pitch, narrow=w.narrow,
-                c=out.address, c_pitch=out.pitch, mc=BLOCK_ROWS, kc=1, group=GROUP,
-                epilogue=spec.kernel(self.dtype), operands=table,
-                fetched=np.zeros(1, np.int64),
+                rows_of=self.rows_of, panels_of=panels_of, **source, k=1, w=w.address,
+                w_pitch=w.pitch, narrow=w.narrow, c=out.address, c_pitch=out.pitch,
+                mc=BLOCK_ROWS, kc=1, group=GROUP, epilogue=spec.kernel(self.dtype),
+                operands=table, fetched=np.zeros(1, np.int64),
                 **self._tiles(ROWS, w, blocks(sizes(self.rows_of)), fetches=0),
             )  # fmt: skip
             return
