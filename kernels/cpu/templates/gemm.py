@@ -126,28 +126,37 @@ def forward_one(s: Simd):
     Four rows at a time, so that their sums are under way together.
     """
     size, lanes = s.size, s.lanes
-    load_first, store_first, total, zero = s.load_first, s.store_first, s.sum, s.constant(0.0)
+    load, load_first, store = s.load, s.load_first, s.store
+    total, zero, vector = s.sum, s.constant(0.0), s.bytes
     multiply_add = s.formula(lambda a, b, c: fma(a, b, c), 3)
 
     def kernel(
         step, worker, workers, rows_of, a, a_step, a_pitch, k, w, c, c_pitch, epilogue, operands
     ):
         first, stop = span(rows_of, worker)
+        whole = k - k % lanes
         for i in range(first, stop, 4):
             # Where fewer rows are left, the last one is taken again.
             i1, i2, i3 = min(i + 1, stop - 1), min(i + 2, stop - 1), min(i + 3, stop - 1)
             x = a + step * a_step
             s0, s1, s2, s3 = zero(), zero(), zero(), zero()
-            for j in range(0, k, lanes):
-                weights = load_first(w + j * size, k - j)
-                s0 = multiply_add(weights, load_first(x + i * a_pitch + j * size, k - j), s0)
-                s1 = multiply_add(weights, load_first(x + i1 * a_pitch + j * size, k - j), s1)
-                s2 = multiply_add(weights, load_first(x + i2 * a_pitch + j * size, k - j), s2)
-                s3 = multiply_add(weights, load_first(x + i3 * a_pitch + j * size, k - j), s3)
-            store_first(c + i * c_pitch, total(s0), 1)
-            store_first(c + i1 * c_pitch, total(s1), 1)
-            store_first(c + i2 * c_pitch, total(s2), 1)
-            store_first(c + i3 * c_pitch, total(s3), 1)
+            for j in range(0, whole * size, vector):
+                weights = load(w + j)
+                s0 = multiply_add(weights, load(x + i * a_pitch + j), s0)
+                s1 = multiply_add(weights, load(x + i1 * a_pitch + j), s1)
+                s2 = multiply_add(weights, load(x + i2 * a_pitch + j), s2)
+                s3 = multiply_add(weights, load(x + i3 * a_pitch + j), s3)
+            if whole < k:
+                j, count = whole * size, k - whole
+                weights = load_first(w + j, count)
+                s0 = multiply_add(weights, load_first(x + i * a_pitch + j, count), s0)
+                s1 = multiply_add(weights, load_first(x + i1 * a_pitch + j, count), s1)
+                s2 = multiply_add(weights, load_first(x + i2 * a_pitch + j, count), s2)
+                s3 = multiply_add(weights, load_first(x + i3 * a_pitch + j, count), s3)
+            store(c + i * c_pitch, total(s0))
+            store(c + i1 * c_pitch, total(s1))
+            store(c + i2 * c_pitch, total(s2))
+            store(c + i3 * c_pitch, total(s3))
         if first < stop:
             at = c + first * c_pitch
             call(epilogue, operands, first, stop - first, 0, lanes, at, c_pitch)
