@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cached_property
 from time import perf_counter
 
 import numpy as np
@@ -82,7 +83,7 @@ class CPUExecutor:
     ) -> np.ndarray:
         """Run a step for each batch of rows ``x[order]``; return every row's loss and metrics."""
         order = np.ascontiguousarray(order, np.int64)
-        table = np.zeros((len(scalars), self._scalar_count()), self.network.dtype)
+        table = np.zeros((len(scalars), self._scalar_count), self.network.dtype)
         table[:, : scalars.shape[1]] = scalars
         return self._judge("train", x, targets, order, batch_size, table, seed, first_step)
 
@@ -197,7 +198,9 @@ class CPUExecutor:
         widths = self.network.widths
         return 2 * rows * sum(a * b for a, b in zip(widths[:-1], widths[1:], strict=True))
 
+    @cached_property
     def _scalar_count(self) -> int:
+        """Numbers of a step's scalars in the plan, which copies them 8 bytes at a time."""
         rule = OPTIMIZERS[self.optimizer or ""]
         count = len(rule.scalars(1, **rule.options))
         return count + count % 2
