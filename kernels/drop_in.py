@@ -13,6 +13,7 @@ from typing import Any
 
 import numpy as np
 
+from .cpu.called import called
 from .cpu.direct import elementwise
 from .cpu.door import door
 from .cpu.elementwise import elementwise_door
@@ -48,8 +49,8 @@ _UNARY: dict[str, tuple[Callable, Callable | None]] = {
 _BINARY: dict[str, Callable] = {"maximum": maximum, "minimum": minimum}
 
 
-class _Function:
-    """A ufunc whose calls go through a door; everything else about it is NumPy's."""
+class _Ufunc:
+    # One whose calls go through a door; all else about it, its docstring too, is NumPy's.
 
     __slots__ = ("_name",)
 
@@ -59,6 +60,10 @@ class _Function:
     @property  # type: ignore[misc]
     def __class__(self):
         return np.ufunc
+
+    @property
+    def __doc__(self):  # type: ignore[override]
+        return getattr(np, self._name).__doc__
 
     def __getattr__(self, attribute: str) -> Any:
         return getattr(getattr(np, self._name), attribute)
@@ -80,11 +85,10 @@ def _of_numpy(name: str) -> Any:
     return getattr(np, name)
 
 
-def _ufunc(name: str, call: Any) -> _Function:
-    # A built-in function in a class is no method: it is called without the instance.
-    made = type("ufunc", (_Function,), {"__slots__": (), "__call__": call})
-    made.__doc__ = getattr(np, name).__doc__
-    return made(name)
+def _ufunc(name: str, call: Any) -> _Ufunc:
+    made = called(_Ufunc, call, name)
+    type(made).__name__ = "ufunc"
+    return made
 
 
 def _large(ufunc: np.ufunc, spec: Pointwise, count: int) -> Callable:
@@ -106,7 +110,7 @@ def _large(ufunc: np.ufunc, spec: Pointwise, count: int) -> Callable:
     return large
 
 
-def _unary(name: str) -> _Function:
+def _unary(name: str) -> _Ufunc:
     formula, warned = _UNARY[name]
     ufunc = getattr(np, name)
     if warned is None:
@@ -127,7 +131,7 @@ _TWO = ("x1 ", "x2, /")
 """Arguments of ufuncs have no names: no keyword is spelled like that."""
 
 
-def _binary(name: str) -> _Function:
+def _binary(name: str) -> _Ufunc:
     ufunc, formula = getattr(np, name), _BINARY[name]
     arrays = Pointwise(f"numpy {name}", formula, 2)
     number = Pointwise(f"numpy {name} number", formula, 1, 1, 1)
