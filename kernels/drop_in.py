@@ -23,13 +23,13 @@ from .functional.arrays import F32, F64
 from .functional.linear import column_sums
 from .functional.products import general_matmul
 from .functional.rows import row_argmax
-from .vocabulary import exp, expm1, log, log1p, maximum, minimum, sqrt, tanh, where
+from .vocabulary import exp, expm1, log, log1p, logical_and, maximum, minimum, sqrt, tanh, where
 
 INF = float("inf")
 
 
 def _overflows(x, y):
-    return where(y < INF, 0.0, where(x < INF, where(y == y, 1.0, 0.0), 0.0))
+    return where(logical_and(y == INF, x < INF), 1.0, 0.0)
 
 
 def _not_above(bound):
@@ -142,8 +142,11 @@ def _binary(name: str) -> _Ufunc:
     return _ufunc(name, one)
 
 
-LARGE = 1 << 15
-"""Reductions of fewer elements are NumPy's: kernels and their checks gain nothing there."""
+LARGE, LARGE_ROWS, LARGE_SUM = 1 << 15, 1 << 17, 1 << 19
+"""Reductions of fewer elements are NumPy's: kernels and their checks gain nothing there.
+
+Sums over one axis of a matrix, the largest of each row, and sums of all elements.
+"""
 
 NARROW = 128
 """Columns up to which NumPy searches and adds rows slowly, one call for each."""
@@ -168,7 +171,7 @@ def _sum(a: np.ndarray, axis) -> Any:
         down = axis in (0, -2)
         columns = a if down else a.T
         return column_sums(columns) if columns.shape[1] > 1 else None
-    if axis is None or a.ndim == 1 and axis in (0, -1):
+    if a.size >= LARGE_SUM and (axis is None or a.ndim == 1 and axis in (0, -1)):
         flat = a if a.flags.c_contiguous else a.T
         sums = elementwise(_ADD, [flat], [])
         return a.dtype.type(sums[0]) if sums is not None else None
@@ -222,7 +225,7 @@ def mean(a, axis=None, dtype=None, out=None, keepdims=_NOT_GIVEN, *, where=_NOT_
 def argmax(a, axis=None, out=None, *, keepdims=_NOT_GIVEN):
     """As `numpy.argmax`."""
     if type(a) is np.ndarray and keepdims is _NOT_GIVEN:
-        if a.size >= LARGE and out is None and a.ndim == 2 and axis in (1, -1) and _plain(a):
+        if a.size >= LARGE_ROWS and out is None and a.ndim == 2 and axis in (1, -1) and _plain(a):
             if a.shape[1] <= NARROW and a.flags.c_contiguous:
                 return row_argmax(a)
         return a.argmax(axis, out)

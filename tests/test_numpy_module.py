@@ -190,7 +190,7 @@ def test_subclasses_and_protocols_are_numpys():
     assert fnp.exp(Other()) == "exp" and fnp.maximum(VALUES, Other()) == "maximum"
 
 
-SHAPES = [(40,), (7, 9), (4, 5, 6), (40_000,), (300, 200), (200, 300), (70_000, 2), (1, 40_000)]
+SHAPES = [(40,), (7, 9), (4, 5, 6), (600_000,), (300, 200), (200, 300), (70_000, 2), (1, 600_000)]
 
 
 @pytest.mark.parametrize("name", ["sum", "mean"])
@@ -222,15 +222,15 @@ def test_sums_of_other_things():
     for args in (([1, 2, 3],), (np.arange(5),), (3.5,), ([[1.0], [2.0]], 0), (np.ones(3, "f2"),)):
         for name in ("sum", "mean", "argmax"):
             check(name, *args)
-    check("sum", np.ones(40_000, "f4"), initial=3)
+    check("sum", np.ones(600_000, "f4"), initial=3)
     check("sum", [np.ones(2), np.ones(2)], 0)
     check("mean", np.empty(0))
     for value in (np.nan, np.inf, -np.inf, 3e38):
-        check("sum", np.full(40_000, value, "f4"))
+        check("sum", np.full(600_000, value, "f4"))
         check("mean", np.full((200, 200), value, "f4"), 0)
 
 
-@pytest.mark.parametrize("shape", [(5, 7), (4000, 10), (300, 200), (70_000,)], ids=str)
+@pytest.mark.parametrize("shape", [(5, 7), (20_000, 10), (300, 200), (70_000,)], ids=str)
 def test_argmax(shape):
     rng = np.random.default_rng(3)
     x = rng.integers(0, 50, shape).astype("f4")  # with ties
