@@ -47,7 +47,9 @@ def test_any_shape_and_layout(m, k, n, dtype, layout_a, layout_b):
     check(m, k, n, dtype, layout_a, layout_b)
 
 
-@pytest.mark.parametrize("shape", [(450, 130, 200), (64, 3072, 128), (3072, 64, 128), (700, 90, 5)])
+@pytest.mark.parametrize(
+    "shape", [(450, 130, 200), (64, 3072, 128), (3072, 64, 128), (700, 90, 5), (700, 1, 401)]
+)
 @pytest.mark.parametrize("layouts", [("C", "C"), ("F", "C"), ("C", "F"), ("F", "F")])
 def test_threads_do_not_change_a_bit(shape, layouts, threads):
     results = []

@@ -87,9 +87,9 @@ def gemm(
             if len(_plans) > KEPT:
                 _plans.popitem(last=False)
             if 1 < m and m * n * k <= MOST_WORK:
-                _learn(str(a.dtype), a_order, a_stride, m, n, workers)
+                _learn(str(a.dtype), a_order, a_stride, m, k, n, workers)
                 if m * n * k < WORTH_WAKING:  # one thread's, if the others sleep
-                    _learn(str(a.dtype), a_order, a_stride, m, n, 1)
+                    _learn(str(a.dtype), a_order, a_stride, m, k, n, 1)
         plan.run(
             0, 1, a=a.ctypes.data, b=b.ctypes.data, c=out.ctypes.data, formula=formula,
             operands=operands,
@@ -102,9 +102,9 @@ def is_plain(x: np.ndarray) -> bool:
 
 
 @lru_cache(4096)
-def _learn(dtype: str, order: str, stride: int, m: int, n: int, workers: int) -> None:
+def _learn(dtype: str, order: str, stride: int, m: int, k: int, n: int, workers: int) -> None:
     isa = host()
-    rows_of, _ = _shared(m, -(-n // (2 * isa.lanes(dtype))), workers)
+    rows_of, _ = _shared(m, k, -(-n // (2 * isa.lanes(dtype))), workers)
     rows = sizes(rows_of)
     for tiles in _tiles(isa, order, stride, rows, n, isa.lanes(dtype), block=m).values():
         if isinstance(tiles, Tiles):
@@ -114,9 +114,14 @@ def _learn(dtype: str, order: str, stride: int, m: int, n: int, workers: int) ->
                 table[size] = found.address
 
 
-def _shared(m: int, panels: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
-    """Spans of rows and panels: workers share panels if they come out even, else rows."""
-    if panels >= workers and (panels % workers == 0 or panels >= 8 * workers or m < panels):
+def _shared(m: int, k: int, panels: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
+    """Spans of rows and panels: workers share panels if they come out even, else rows.
+
+    Outer products are rows: a core that writes half a row fetches the other half, too, which is
+    another core's.
+    """
+    even = panels % workers == 0 or panels >= 8 * workers or m < panels
+    if k > 1 and panels >= workers and even:
         return whole(m, workers), spans(panels, workers)
     return spans(m, workers), whole(panels, workers)
 
@@ -147,7 +152,7 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     isa = host()
     lanes, width = isa.lanes(dtype), 2 * isa.vector_bytes
     panels = -(-n // (2 * lanes))
-    rows_of, panels_of = _shared(m, panels, workers)
+    rows_of, panels_of = _shared(m, k, panels, workers)
     rows = sizes(rows_of)
     reuse = max(sizes(panels_of))
     kc = min(k, KC_BYTES // width)

@@ -21,6 +21,7 @@ def matmul(s: Simd):
     nr = 2 * lanes
     load, store, load_first, store_first = s.load, s.store, s.load_first, s.store_first
     transpose, copy, zero = s.transpose, s.copy, s.constant(0.0)
+    broadcast, multiply_add = s.broadcast, s.formula(lambda a, b, c: fma(a, b, c), 3)
 
     def kernel(
         step, worker, workers, rows_of, panels_of, a, a_stride, by_rows, b, b_stride, copy_b,
@@ -84,7 +85,20 @@ def matmul(s: Simd):
                                 else:
                                     store_first(out, load_first(at, rows - j), rows - j)
                         base, stride = block, pitch
-                    for p in range(p0, p1):
+                    outer = k == 1 and copy_b
+                    if outer:
+                        # All there is to do is to write: one row after the other.
+                        last = min(n, p1 * nr)
+                        for i in range(i0, i0 + rows):
+                            x = broadcast(a + i * a_row)
+                            for j in range(p0 * nr, last, lanes):
+                                at, out = b + j * size, c + i * c_pitch + j * size
+                                if last - j >= lanes:
+                                    store(out, multiply_add(x, load(at), zero()))
+                                else:
+                                    row = multiply_add(x, load_first(at, last - j), zero())
+                                    store_first(out, row, last - j)
+                    for p in range(p0, p0 if outer else p1):
                         columns = min(nr, n - p * nr)
                         width, table, limit = wide, tiles, most
                         if columns <= lanes:
