@@ -62,7 +62,7 @@ class Trainer(Stack):
         goal = loss.objective(network)
         units = network.layers[-1].units
         kinds = dict.fromkeys(metric.lowered(goal, units) for metric in metrics)
-        return replace(goal, metrics=tuple(kinds))
+        return replace(goal, metrics=tuple(kinds)) if kinds else goal
 
     def _purpose(self, network: Network) -> tuple[Objective | None, str | None]:
         goal = self._objective(network, self._loss, self._metrics)

@@ -42,7 +42,7 @@ class CPUExecutor:
         states = OPTIMIZERS[optimizer].states if optimizer else ()
         self.buffers = Buffers(network, states, host())
         self._plans: dict[tuple, Plan] = {}
-        self._paces: dict[tuple, Pace] = {}
+        self._paces: dict[tuple, Pace | None] = {}
         self._predictor: Predictor | None = None
         self._programs: dict[str, Program] = {}
 
@@ -161,10 +161,12 @@ class CPUExecutor:
 
     def _pace(self, kind: str, rows: int) -> Pace | None:
         """What chooses the number of workers, where that is not known beforehand."""
-        most = self._workers(kind, rows)
-        if kind != "train" or most == 1 or 3 * self._flops(rows) > PACED_FLOPS:
-            return None
-        return self._paces.setdefault((kind, rows, most), Pace(most))
+        key = kind, rows, team.get_num_threads()
+        if key not in self._paces:
+            most = self._workers(kind, rows)
+            paced = kind == "train" and most > 1 and 3 * self._flops(rows) <= PACED_FLOPS
+            self._paces[key] = Pace(most) if paced else None
+        return self._paces[key]
 
     def _plan(self, kind, rows, batch, source, targets, workers=None) -> Plan:
         workers = workers or self._workers(kind, rows)

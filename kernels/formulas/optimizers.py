@@ -37,7 +37,7 @@ def _adamw(g, w, m, v, rest_1, rest_2, rate, epsilon, keep):
 
 def _weight(beta, step):
     # 1 - beta**step, the weight of what an average has seen; a power is slow once it is subnormal
-    return -expm1(step * log(maximum(beta, 1e-300)))
+    return -expm1(step * log(max(beta, 1e-300)))
 
 
 def _adam_scalars(step, *, learning_rate, beta_1, beta_2, epsilon):
