@@ -18,7 +18,7 @@ from .door import TYPE, function
 from .jit import ENTRY, Kernel, address
 from .lanes import I64
 
-# Of CPython's headers: a slot, the type of a member, flags, and and fields, in bytes, of a built-in
+# Of CPython's headers: a slot, the type of a member, flags, and fields, in bytes, of a built-in
 # function, of its definition and of a type.
 _TP_CALL, _TP_MEMBERS = 50, 72
 _PY_SSIZE_T, _READ_ONLY = 19, 1
