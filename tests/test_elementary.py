@@ -72,6 +72,12 @@ def test_float32_on_a_million_numbers(name):
     assert_within(name, stratified(1_000_000))
 
 
+def test_softplus_knows_what_its_exponential_lost():
+    # e = exp(x) is just above 1/16 and log(1 + e) below: a unit of e's last place is two of it.
+    bits = np.float32([-2.7725, -2.7]).view(np.uint32)
+    assert_within("softplus", np.arange(*bits[::-1], dtype=np.uint32).view(np.float32))
+
+
 @pytest.mark.slow
 @pytest.mark.parametrize("name", MAX_ULP)
 def test_float32_on_all_numbers(name):

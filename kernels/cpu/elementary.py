@@ -9,6 +9,7 @@ in a register faster than it divides: there, `tables` make the intervals smaller
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from ..vocabulary import abs, copysign, fma, maximum, minimum, where
 from .lanes import Lanes
@@ -94,12 +95,19 @@ def _exp_within(x: Lanes, extra: Lanes | None = None) -> Lanes:
         r = _remainder(x, n, extra)
         p = fma(r * r, _polynomial(r, _NEAR_EXP[x.bits]), r)
         root, lost = (shifted.as_bits().of_table(row) for row in roots(x.bits, steps))
-        return (root + fma(root, p, lost)).scalef(n)
+        p = fma(root, p, lost)
+        whole = root + p
+        result = whole.scalef(n)
+        result.lost = (p - (whole - root)).scalef(n)
+        return result
     n, p = _exponential(x, extra)
     half = (n * 0.5).round()
     # In two factors: the result may overflow, or be subnormal, while both factors are normal.
-    result = (1.0 + p) * _power_of_two(half) * _power_of_two(n - half)
-    return where(x == x, result, x)
+    first, second = _power_of_two(half), _power_of_two(n - half)
+    whole = 1.0 + p
+    result = where(x == x, whole * first * second, x)
+    result.lost = (p - (whole - 1.0)) * first * second
+    return result
 
 
 def expm1(x: Lanes) -> Lanes:
@@ -143,8 +151,10 @@ def _logarithm(e: Lanes, f: Lanes, extra=0.0) -> Lanes:
     return fma(e, first, f - (half_square - rest))
 
 
-def _log_by_table(x: Lanes, less_one: Lanes | None = None, extra: Lanes | None = None) -> Lanes:
-    """``log(x) + extra``, or ``log(1 + less_one)`` where x is near 1: see `tables.logarithms`."""
+def _log_by_table(
+    x: Lanes, less_one: Lanes | None = None, extra: Lanes | None = None, near_one: Any = 0.0
+) -> Lanes:
+    """``log(x) + extra`` or, near 1, ``log(1 + less_one) + near_one``: see `tables.logarithms`."""
     m = x.mantissa()
     e = x.exponent() - m.exponent()
     piece = m.as_bits().shift_right(_MANTISSA[x.bits] - 4)
@@ -155,7 +165,7 @@ def _log_by_table(x: Lanes, less_one: Lanes | None = None, extra: Lanes | None =
     if extra is not None:
         near = large == 0.0
         small = where(abs(large) < float("inf"), small + extra, small)
-        r, small = where(near, less_one, r), where(near, 0.0, small)
+        r, small = where(near, less_one, r), where(near, near_one, small)
     return large + (r + fma(r * r, _polynomial(r, polynomial), small))
 
 
@@ -174,12 +184,16 @@ def log1p(x: Lanes) -> Lanes:
     u = 1.0 + x
     lost = (1.0 - (u - (u - 1.0))) + (x - (u - 1.0))  # when 1 + x was rounded
     # Where u is not scaled before its logarithm is taken, x itself is u - 1.
+    near: Lanes | float = 0.0
+    if x.lost is not None:
+        near, lost = x.lost, lost + x.lost
     if x.has_avx512:
-        result = _log_by_table(u, x, lost * u.reciprocal())
+        r = u.reciprocal()
+        result = _log_by_table(u, x, lost * r, near if x.lost is None else near * r)
     else:
         e, m = _split(u)
-        near = e == 0.0
-        result = _logarithm(e, where(near, x, m - 1.0), where(near, 0.0, lost / u))
+        whole = e == 0.0
+        result = _logarithm(e, where(whole, x, m - 1.0), where(whole, near, lost) / u)
         result = where(x == -1.0, float("-inf"), where(x < -1.0, float("nan"), result))
         result = where(x < float("inf"), result, x)
     small = 2.0 ** -(_MANTISSA[x.bits] + 2)

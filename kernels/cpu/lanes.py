@@ -53,12 +53,15 @@ class Lanes(Symbol):
         Element type of the computation that this value belongs to; constants take it.
     isa : ISA
         What may be used.
+    lost : Lanes or None
+        What the value lacks because it was rounded, where the function that made it knows.
     """
 
-    __slots__ = ("builder", "isa", "real", "value")
+    __slots__ = ("builder", "isa", "lost", "real", "value")
 
     def __init__(self, builder: ir.IRBuilder, value: ir.Value, real: ir.Type, isa: ISA):
         self.builder, self.value, self.real, self.isa = builder, value, real, isa
+        self.lost: Lanes | None = None
 
     # -- building blocks for elementary functions -------------------------------------------------
 
@@ -218,7 +221,8 @@ class Lanes(Symbol):
         function = getattr(elementary, word, None)
         if function is None:
             raise TypeError(f"[formula] the CPU backend has no code for {word!r}")
-        return function(*(self.new(value) for value in values))
+        pairs = zip(operands, values, strict=True)
+        return function(*(o if isinstance(o, Lanes) else self.new(v) for o, v in pairs))
 
     def _compare(self, word, a, b):
         if isinstance(a.type.element, ir.IntType):

@@ -72,11 +72,11 @@ _activation(
 )  # fmt: skip
 _activation("tanh", tanh, lambda y: 1.0 - y * y, saves="y", max_ulp=1.61, about="``tanh(x)``")
 _activation(
-    "softplus", softplus, sigmoid, saves="x", max_ulp=2, about="``log(1 + exp(x))``"
+    "softplus", softplus, sigmoid, saves="x", max_ulp=1.5, about="``log(1 + exp(x))``"
 )  # fmt: skip
 _activation(
     "log_sigmoid", lambda x: minimum(x, 0.0) - log1p(exp(-abs(x))), lambda x: sigmoid(-x),
-    saves="x", max_ulp=2, about="``-log(1 + exp(-x))``",
+    saves="x", max_ulp=1.5, about="``-log(1 + exp(-x))``",
 )  # fmt: skip
 
 
