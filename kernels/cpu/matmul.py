@@ -104,7 +104,7 @@ def is_plain(x: np.ndarray) -> bool:
 @lru_cache(4096)
 def _learn(dtype: str, order: str, stride: int, m: int, k: int, n: int, workers: int) -> None:
     isa = host()
-    rows_of, _ = _shared(m, k, -(-n // (2 * isa.lanes(dtype))), workers)
+    rows_of, _ = _shared(m, k, n, -(-n // (2 * isa.lanes(dtype))), workers)
     rows = sizes(rows_of)
     for tiles in _tiles(isa, order, stride, rows, n, isa.lanes(dtype), block=m).values():
         if isinstance(tiles, Tiles):
@@ -114,14 +114,16 @@ def _learn(dtype: str, order: str, stride: int, m: int, k: int, n: int, workers:
                 table[size] = found.address
 
 
-def _shared(m: int, k: int, panels: int, workers: int) -> tuple[np.ndarray, np.ndarray]:
+def _shared(
+    m: int, k: int, n: int, panels: int, workers: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Spans of rows and panels: workers share panels if they come out even, else rows.
 
-    Outer products are rows: a core that writes half a row fetches the other half, too, which is
-    another core's.
+    Outer products and products of many rows are shared by rows: a core that writes half a row
+    fetches the other half, too, which is another core's, and reads all of A.
     """
     even = panels % workers == 0 or panels >= 8 * workers or m < panels
-    if k > 1 and panels >= workers and even:
+    if k > 1 and m < 2 * n and panels >= workers and even:
         return whole(m, workers), spans(panels, workers)
     return spans(m, workers), whole(panels, workers)
 
@@ -152,7 +154,7 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     isa = host()
     lanes, width = isa.lanes(dtype), 2 * isa.vector_bytes
     panels = -(-n // (2 * lanes))
-    rows_of, panels_of = _shared(m, k, panels, workers)
+    rows_of, panels_of = _shared(m, k, n, panels, workers)
     rows = sizes(rows_of)
     reuse = max(sizes(panels_of))
     kc = min(k, KC_BYTES // width)

@@ -120,7 +120,7 @@ def matmul(s):
                 fits = workers > 0
         if fits:
             by_panels = as_row or workers == 1 or (
-                k > 1 and panels >= workers
+                k > 1 and m < 2 * n and panels >= workers
                 and (panels % workers == 0 or panels >= 8 * workers or m < panels)
             )  # fmt: skip
             rows_of, panels_of = word(block + rows_of_at), word(block + panels_of_at)
