@@ -39,6 +39,8 @@ class Base(lowering.Lowering):
         Which rows of the batch a worker has, wherever rows are what is shared.
     by_rows : bool
         Whether everything up to the weights' gradients is shared that way.
+    updates : bool
+        Whether the program changes weights.
     source, targets : numpy.dtype
         Of the data set's x and targets. Without a source, x is rows of the network's own dtype,
         which the first product reads where they are.
@@ -58,6 +60,7 @@ class Base(lowering.Lowering):
         self.plan = Plan(self.dtype, workers, self.isa, buffers.scratch)
         self.rows_of = spans(rows, workers, self.lanes)
         self.by_rows = buffers.nbytes <= OWN_CACHE and rows >= workers * self.lanes
+        self.updates = any(call.op == "update" for call in program.calls)
         self.most = self.isa.max_rows(2), self.isa.max_rows(1)
 
     def _tiles(
@@ -91,10 +94,12 @@ class Base(lowering.Lowering):
         """Spans of both for a forward product: workers have rows or, with all rows, panels.
 
         Panels, where they come out even or there are plenty: each then stays in one core's cache.
-        Rows, where all weights stay in every core's cache anyway: workers then need not meet.
+        Rows, where all weights stay in every core's cache anyway: workers then need not meet; and
+        of many rows by weights that nobody updates, for each worker reads and writes whole rows.
         """
         even = panels % self.workers == 0 or panels >= 8 * self.workers
-        if even and not self.by_rows:
+        many = not self.updates and self.rows >= 4 * panels * self.lanes
+        if even and not self.by_rows and not many:
             return whole(self.rows, self.workers), spans(panels, self.workers)
         return self.rows_of, whole(panels, self.workers)
 
