@@ -31,8 +31,6 @@ def never(context):
     raise ZeroDivisionError("not to be prepared")
 
 
-
-
 def test_every_kind_of_call():
     made = called(Named, echo, "one")
     assert made(1) == (1, 2, None) and made(1, 3, out=4) == (1, 3, 4)
@@ -79,4 +77,4 @@ def test_instances_are_counted_and_freed():
     del kept
     gc.collect()
     assert all(made() is None for made in gone)
-    assert sys.getrefcount(call) >= before
+    assert sys.getrefcount(call) == before + 50  # it has to outlive whoever calls it

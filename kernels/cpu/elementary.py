@@ -9,7 +9,6 @@ in a register faster than it divides: there, `tables` make the intervals smaller
 from __future__ import annotations
 
 import math
-from typing import Any
 
 from ..vocabulary import abs, copysign, fma, maximum, minimum, where
 from .lanes import Lanes
@@ -152,8 +151,9 @@ def _logarithm(e: Lanes, f: Lanes, extra=0.0) -> Lanes:
 
 
 def _log_by_table(
-    x: Lanes, less_one: Lanes | None = None, extra: Lanes | None = None, near_one: Any = 0.0
-) -> Lanes:
+    x: Lanes, less_one: Lanes | None = None, extra: Lanes | None = None,
+    near_one: Lanes | float = 0.0,
+) -> Lanes:  # fmt: skip
     """``log(x) + extra`` or, near 1, ``log(1 + less_one) + near_one``: see `tables.logarithms`."""
     m = x.mantissa()
     e = x.exponent() - m.exponent()

@@ -33,7 +33,7 @@ MOST_WORK = 1 << 23
 """Multiply-adds of the largest product that the door takes, holding Python's lock meanwhile."""
 
 DIRECT_TILES = 10
-"""B is read where it lies if its panels pass at most so many tiles: packing would cost more."""
+"""B is read where it lies if its panels pass so many whole tiles or fewer: packing costs more."""
 
 ONE_THREAD = 1 << 18
 """Multiply-adds of a product that is not worth a second thread."""

@@ -170,7 +170,7 @@ def linear_backward(
         and (x.dtype is F32 or x.dtype is F64) and x.shape[1] == w.shape[0]
         and dy.shape == (x.shape[0], w.shape[1])
     ):  # fmt: skip
-        return matmul(dy, w.T) if need_dx else None, matmul(x.T, dy), column_sums(dy)
+        return _gradients(dy, x, w, need_dx)
     on = gpu_of(dy, x, w, b, y, z)
     dy, x, w, y, z = (on.floats if on else floats)(who, dy=dy, x=x, w=w, y=y, z=z)
     columns = axis == 0 and x.ndim == 2
@@ -203,11 +203,9 @@ def linear_backward(
         dx = matmul(w, dy) if need_dx else None
         dw, db = matmul(x, dy.T), column_sums(dy.T)
     else:
-        dz, rows = _as_rows(dy), _as_rows(x)
-        dx = matmul(dz, w.T) if need_dx else None
+        dx, dw, db = _gradients(_as_rows(dy), _as_rows(x), w, need_dx)
         if dx is not None and x.ndim != 2:
             dx = dx.reshape(x.shape)
-        dw, db = matmul(rows.T, dz), column_sums(dz)
     if b is None:
         return dx, dw, db
     shape = np.shape(b)
@@ -215,6 +213,10 @@ def linear_backward(
         return dx, dw, on.copy(on.total(db), dtype=db.dtype) if on else db.sum()
     _check_bias(b, w.shape[1], axis)
     return dx, dw, db.reshape(shape)
+
+
+def _gradients(dz: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool):
+    return matmul(dz, w.T) if need_dx else None, matmul(x.T, dz), column_sums(dz)
 
 
 SUM_ROWS = 256

@@ -105,10 +105,10 @@ def matmul(s):
             turn_b = (b_down == size or k == 1) and (b_across >= k * size or n == 1)
             panels = (n + nr - 1) // nr
             most, narrow_most = word(block + most_at), word(block + narrow_most_at)
+            direct_b = copy_b and m <= DIRECT_TILES * most
             if by_rows:
                 most, narrow_most = side_by_side(most, a_down), side_by_side(narrow_most, a_down)
             as_row = m == 1 and by_rows
-            direct_b = copy_b and m <= DIRECT_TILES * most
             group = 1 if direct_b or as_row else panels
             plain = (by_rows or by_columns and m > 1) and (copy_b or turn_b)
             fits = fits and plain and group * k * nr * size <= word(block + scratch_at)

@@ -8,6 +8,10 @@ AHEAD = 8
 """Rows of B that are asked for before a row is multiplied with them, one after the other."""
 
 
+ASKED_STEPS = 64
+"""Steps of k in which a tile takes longer than asking for what the next one writes."""
+
+
 def matmul(s: Simd):
     """``c = a @ b`` in the five loops of Goto & van de Geijn (2008).
 
@@ -115,7 +119,7 @@ def matmul(s: Simd):
                             mr = each + (1 if t < longer else 0)
                             place = c + (i0 + i) * c_pitch + p * wide
                             out, out_pitch = place, c_pitch
-                            if t + 1 < pieces and steps > 64:
+                            if t + 1 < pieces and steps > ASKED_STEPS:
                                 for r in range(mr):
                                     ahead = place + (mr + r) * c_pitch
                                     for line in range(0, width, 64):
