@@ -53,6 +53,12 @@ def test_batches_of_any_size(rows):
     check_step(network(40, 35, 20, 6), Objective("mean_squared_error"), rows=rows)
 
 
+@pytest.mark.parametrize("inputs", [5, 16, 17, 300])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_inputs_that_are_copied_for_many_units(inputs, dtype):
+    check_step(network(inputs, 150, 3, dtype=dtype), Objective("mean_squared_error"), rows=130)
+
+
 @pytest.mark.parametrize("activation", ACTIVATIONS)
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_every_activation(activation, dtype):

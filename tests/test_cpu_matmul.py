@@ -60,6 +60,28 @@ def test_threads_do_not_change_a_bit(shape, layouts, threads):
     assert (results[0] == results[2]).all()
 
 
+@pytest.mark.parametrize(
+    "shape",
+    [
+        (17, 1024, 530),  # rows that share sets are copied, the last ones together with others
+        (130, 1040, 545),  # blocks of copied rows, the last of them cut short
+        (20, 515, 130),  # copied columns, and a second block of k
+        (9, 1500, 300),  # few rows, and B in long runs
+        (60, 400, 700),  # B is packed, and its last panel is one vector wide
+    ],
+)
+@pytest.mark.parametrize("layouts", [("C", "C"), ("F", "C"), ("C", "F")])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_copies_and_packs(shape, layouts, dtype):
+    m, k, n = shape
+    rng = np.random.default_rng(1)
+    a = make(rng, m, k, dtype, layouts[0])
+    b = make(rng, k, n, dtype, layouts[1])
+    found = check(m, k, n, dtype, *layouts, seed=1)
+    # One chain of multiply-adds for each element, however it was cut: a part is what it is alone.
+    np.testing.assert_array_equal(found[:5, :40], fnn.matmul(a[:5], b[:, :40]))
+
+
 @pytest.mark.parametrize("shape", [(2, 1024, 9), (29, 1024, 40), (60, 512, 33), (121, 4096, 70)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_that_share_sets_of_the_cache_change_no_bit(shape, dtype, threads):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from .isa import ISA
+
 LINE = 64  # bytes of a cache line
 WAY = 64 * 1024  # bytes of one way of a typical L2 cache
 SETS, WAYS = 4096, 8  # bytes of one way of an L1 cache, and the fewest ways that one has
@@ -30,6 +32,16 @@ def together(rows: int, pitch: int) -> int:
     multiply-adds as busy as more do.
     """
     return min(rows, WAYS * (SETS // min(SETS, pitch & -pitch)))
+
+
+def whole_vectors(count: int, dtype: str, isa: ISA) -> int:
+    """Bytes of the vectors that hold `count` numbers."""
+    return padded(count, isa.lanes(dtype)) * np.dtype(dtype).itemsize
+
+
+def even(k: int, most: int) -> int:
+    """Steps of pieces of k that are as equal as can be, at most so many."""
+    return -(-k // -(-k // most))
 
 
 def _spread(size: int) -> int:

@@ -12,14 +12,21 @@ from . import catalog, team
 from .door import BLOCKS
 from .isa import ISA, host
 from .jit import Kernel, compiled
-from .layout import aligned_zeros, together
+from .layout import aligned_zeros, even, together, whole_vectors
 from .plan import Plan, Scratch, Slot, Tiles, tile_rows
 from .sharing import sizes, spans, whole
 from .tile import COLUMNS, ROWS
 
+# Blocks: rows of A where it is copied, and bytes of a panel of B and of the panels that are packed
+# together, smaller where few tiles of rows read them: then B's rows come in long runs.
 MC = 112
-KC_BYTES = 128 * 1024
-GROUP = 16
+KC_BYTES, FEW_ROWS_KC_BYTES, FEW_TILES = 64 * 1024, 32 * 1024, 4
+GROUP_BYTES = 256 * 1024
+
+COLUMNS_WORTH, ROWS_WORTH, COPIED_GROUP = 4, 16, 16
+"""Panels for which A is copied, if its columns or its rows are contiguous, and that are packed then
+at least."""
+
 KEPT = 512  # plans
 
 # A block of the context of the door, one for each dtype.
@@ -32,8 +39,9 @@ FIELDS = (
 MOST_WORK = 1 << 23
 """Multiply-adds of the largest product that the door takes, holding Python's lock meanwhile."""
 
-DIRECT_TILES = 10
-"""B is read where it lies if its panels pass so many whole tiles or fewer: packing costs more."""
+DIRECT_TILES, DIRECT_BYTES = 10, 512 * 1024
+"""B is read where it lies if its panels pass so few whole tiles that packing costs more, and if it
+stays in the cache."""
 
 ONE_THREAD = 1 << 18
 """Multiply-adds of a product that is not worth a second thread."""
@@ -156,26 +164,50 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     panels = -(-n // (2 * lanes))
     rows_of, panels_of = _shared(m, k, n, panels, workers)
     rows = sizes(rows_of)
-    reuse = max(sizes(panels_of))
-    kc = min(k, KC_BYTES // width)
-    group = min(panels, GROUP)
-    item = np.dtype(dtype).itemsize
-    copy_a = reuse >= 4 and a_order == COLUMNS and min(rows) > 14
-    block = kc * (MC * item + 64) if copy_a else 0
-    scratch = (group * kc + isa.max_rows(1)) * width + block
-    direct_b = b_order == ROWS and max(rows) <= DIRECT_TILES * isa.max_rows(2)
+    most = isa.max_rows(2)
+    fits = max(rows) <= DIRECT_TILES * most and k * b_stride <= DIRECT_BYTES
+    direct_b = b_order == ROWS and fits
+    few = max(rows) <= FEW_TILES * most and not direct_b
+    kc = even(k, (FEW_ROWS_KC_BYTES if few else KC_BYTES) // width)
+    mc, copy_pitch = _copied(
+        isa, dtype, a_order, a_stride, rows, k % kc or kc, max(sizes(panels_of))
+    )
+    least = COPIED_GROUP if copy_pitch else 1
+    group = min(panels, max(least, GROUP_BYTES // (kc * width)))
+    scratch = (group * kc + isa.max_rows(1)) * width + -(-mc // most) * kc * copy_pitch
+    tiles = _tiles(isa, a_order, a_stride, rows, n, lanes, mc)
+    if copy_pitch:
+        side_by_side = _tiles(isa, COLUMNS, copy_pitch, rows, n, lanes, mc)
+        tiles |= {name: side_by_side[name] for name in ("tiles", "most")}
     plan = Plan(dtype, workers, isa, _scratch)
     plan.add(
         catalog.op("matmul", "matmul", dtype), rows_of=rows_of, panels_of=panels_of, a=Slot("a"),
-        a_stride=a_stride, by_rows=a_order == ROWS, b=Slot("b"), b_stride=b_stride,
-        copy_b=b_order == ROWS, direct_b=direct_b, copy_a=copy_a, c=Slot("c"), c_pitch=pitch,
-        n=n, k=k, mc=MC, kc=kc, group=group, formula=Slot("formula"), operands=Slot("operands"),
-        **_tiles(isa, a_order, a_stride, rows, n, lanes), **Scratch.fields(scratch),
+        a_stride=a_stride, by_rows=a_order == ROWS, a_rows=m, copy_pitch=copy_pitch, b=Slot("b"),
+        b_stride=b_stride, copy_b=b_order == ROWS, direct_b=direct_b, c=Slot("c"), c_pitch=pitch,
+        n=n, k=k, mc=mc, kc=kc, group=group, run=1 if direct_b else group,
+        formula=Slot("formula"), operands=Slot("operands"), **tiles, **Scratch.fields(scratch),
     )  # fmt: skip
     return plan.finish()
 
 
-def _tiles(isa: ISA, order: str, stride: int, rows, n: int, lanes: int, block: int = MC) -> dict:
+def _copied(
+    isa: ISA, dtype: str, order: str, stride: int, rows, steps: int, panels: int
+) -> tuple[int, int]:
+    """Rows of a block of A, and bytes for each step of its copy, or 0 if it is read where it lies.
+
+    It is copied where its rows are not contiguous, or share sets of L1; both rows and the last
+    `steps` of k have to fill vectors.
+    """
+    most = isa.max_rows(2)
+    pitch = whole_vectors(most, dtype, isa)
+    worth = COLUMNS_WORTH if order == COLUMNS else ROWS_WORTH
+    scattered = order == COLUMNS or together(most, stride) < most
+    fills = min(rows) >= pitch // np.dtype(dtype).itemsize and steps >= isa.lanes(dtype)
+    copies = scattered and fills and panels >= worth
+    return (MC, pitch) if copies else (max(rows), 0)
+
+
+def _tiles(isa: ISA, order: str, stride: int, rows, n: int, lanes: int, block: int) -> dict:
     sizes = {min(block, r) for r in rows} | {r % block for r in rows if r > block}
     limits = isa.max_rows(2), isa.max_rows(1)
     most, narrow_most = (together(r, stride) if order == ROWS else r for r in limits)

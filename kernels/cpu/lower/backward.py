@@ -11,7 +11,7 @@ import numpy as np
 from ...formulas import ACTIVATIONS, OPTIMIZERS
 from ...program import Call
 from .. import catalog
-from ..layout import Panels, Turned, padded
+from ..layout import Panels, Turned, padded, whole_vectors
 from ..plan import Scratch
 from ..pointwise import Pointwise, operands
 from ..sharing import sizes, spans, whole
@@ -20,6 +20,9 @@ from .base import BLOCK_ROWS, FEW_STEPS, GROUP, PREFETCH_BYTES, Base, blocks
 
 PACKED_BYTES = 256 * 1024
 """Of the output's gradient that a group of panels takes: a part of an L2 cache."""
+
+WORTH_COPYING = 4
+"""Panels for which a tile's columns of the layer's input are copied."""
 
 
 class Backward(Base):
@@ -55,14 +58,7 @@ class Backward(Base):
             if self._finishes(spec, 1):
                 self._finished(use, spec, table, source, self.rows_of, panels_of, 1, w)
                 return
-            self.plan.add(
-                catalog.op("gemm", "forward", self.dtype), use,
-                rows_of=self.rows_of, panels_of=panels_of, **source, k=1, w=w.address,
-                w_pitch=w.pitch, narrow=w.narrow, c=out.address, c_pitch=out.pitch,
-                mc=BLOCK_ROWS, kc=1, group=GROUP, epilogue=spec.kernel(self.dtype),
-                operands=table, fetched=np.zeros(1, np.int64),
-                **self._tiles(ROWS, w, blocks(sizes(self.rows_of)), fetches=0),
-            )  # fmt: skip
+            self._product(use, spec, table, source, self.rows_of, panels_of, 1, w, out)
             return
         if self._finishes(spec, w.n) and self._turns(w):
             self._turned_product(call.reads[1], reads, backward.writes, spec, table, source)
@@ -127,7 +123,12 @@ class Backward(Base):
             k_of, panels_of = spans(w.k, self.workers), whole(w.count, self.workers)
         width = 2 * self.isa.vector_bytes
         group = max(1, min(w.count, PACKED_BYTES // (self.rows * width)))
-        scratch = (group * self.rows + 1 + max(self.most)) * width
+        columns = padded(w.k, self.lanes)
+        copy_pitch = whole_vectors(self.most[0], self.dtype, self.isa)
+        if group < WORTH_COPYING or columns * self.size < copy_pitch:
+            copy_pitch = 0
+        copy = -(-BLOCK_ROWS // self.most[0]) * self.rows * copy_pitch
+        scratch = (group * self.rows + 1 + max(self.most)) * width + copy
         kept = [w, *(self.buffers.parameters[f"w{i}.{state}"] for state in rule.states)]
         large = sum(panels.nbytes for panels in kept) > PREFETCH_BYTES
         spec = Pointwise(f"update {rule.name}", rule.update, 1 + len(kept), len(kept), len(scalars))
@@ -160,7 +161,8 @@ class Backward(Base):
             self._use({*call.reads, "scalars"} | parameters, parameters, by_rows=False),
             k_of=k_of, panels_of=panels_of, x=source.address, x_pitch=source.pitch, m=self.rows,
             w_pitch=w.pitch, dz=dz.address, dz_pitch=dz.pitch, narrow=w.narrow,
-            group=group, mc=BLOCK_ROWS, **Scratch.fields(scratch),
+            group=group, mc=BLOCK_ROWS, **Scratch.fields(scratch), x_columns=columns,
+            copy_pitch=copy_pitch,
             fetched=np.array([panels.address for panels in kept], np.int64),
             rule=spec.kernel(self.dtype), operands=self._update_table(f"w{i}", rule, scalars),
             bias_operands=bias_table if not turned else 0,

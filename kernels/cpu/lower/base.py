@@ -8,7 +8,7 @@ from ... import lowering
 from ...program import Program
 from .. import catalog
 from ..buffers import Buffers
-from ..layout import LINE, Panels, together
+from ..layout import LINE, Matrix, Panels, even, together
 from ..plan import Plan, Tiles, tile_rows
 from ..pointwise import Pointwise, operands
 from ..sharing import Use, sizes, spans, whole
@@ -117,6 +117,25 @@ class Base(lowering.Lowering):
             **source, k=k, w=w.address, w_step=w_step, w_pitch=w.pitch, narrow=w.narrow,
             operands=table,
             **self._tiles(ROWS, w, sizes(rows_of), pitch=source["a_pitch"], formula=spec),
+        )  # fmt: skip
+
+    def _product(
+        self, use: Use, spec: Pointwise, table: np.ndarray, source: dict, rows_of, panels_of,
+        k: int, w: Panels, c: Matrix,
+    ) -> None:  # fmt: skip
+        """Add a product of `source` with k rows of w, and the formula, tile by tile."""
+        # Weights that pass a single tile come as fast as memory; others wait in the cache.
+        single = max(sizes(rows_of)) <= together(self.most[0], source["a_pitch"])
+        fetches = (2 if single else 1) if w.nbytes > PREFETCH_BYTES else 0
+        kc = k if fetches == 2 else even(k, BLOCK_BYTES // (2 * self.isa.vector_bytes))
+        half = k * self.isa.vector_bytes
+        self.plan.add(
+            catalog.op("gemm", "forward", self.dtype), use, rows_of=rows_of, panels_of=panels_of,
+            **source, k=k, w=w.address, w_pitch=w.pitch, narrow=w.narrow, c=c.address,
+            c_pitch=c.pitch, mc=BLOCK_ROWS, kc=kc, group=GROUP, epilogue=spec.kernel(self.dtype),
+            operands=table, fetched=np.array([w.address, w.address + half], np.int64),
+            fetches=max(fetches, 1),
+            **self._tiles(ROWS, w, blocks(sizes(rows_of)), fetches, source["a_pitch"]),
         )  # fmt: skip
 
     def _use(self, reads, writes, by_rows: bool = True) -> Use:

@@ -7,12 +7,11 @@ import numpy as np
 from ...formulas import ACTIVATIONS
 from ...program import SOFTMAX, Call
 from .. import catalog
-from ..layout import Turned, together
+from ..layout import Turned
 from ..plan import Slot
 from ..pointwise import Pointwise, operands
-from ..sharing import Use, sizes
-from ..tile import ROWS
-from .base import BLOCK_BYTES, BLOCK_ROWS, GROUP, PREFETCH_BYTES, Base, blocks
+from ..sharing import Use
+from .base import Base
 
 
 class Forward(Base):
@@ -58,19 +57,7 @@ class Forward(Base):
         if self._finishes(spec, w.k):
             self._finished(use, spec, table, source, rows_of, panels_of, w.k, w)
             return
-        # Weights that pass a single tile come as fast as memory; others wait in the cache.
-        single = max(sizes(rows_of)) <= together(self.most[0], source["a_pitch"])
-        fetches = 2 if single and w.nbytes > PREFETCH_BYTES else 0
-        kc = w.k if fetches else BLOCK_BYTES // (2 * self.isa.vector_bytes)
-        half = w.k * self.isa.vector_bytes
-        self.plan.add(
-            catalog.op("gemm", "forward", self.dtype), use, rows_of=rows_of,
-            panels_of=panels_of, **source, k=w.k, w=w.address, w_pitch=w.pitch,
-            narrow=w.narrow, c=c.address, c_pitch=c.pitch, mc=BLOCK_ROWS, kc=kc, group=GROUP,
-            epilogue=spec.kernel(self.dtype), operands=table,
-            fetched=np.array([w.address, w.address + half], np.int64),
-            **self._tiles(ROWS, w, blocks(sizes(rows_of)), fetches, source["a_pitch"]),
-        )  # fmt: skip
+        self._product(use, spec, table, source, rows_of, panels_of, w.k, w, c)
 
     def _source(self, name: str) -> dict:
         """Where A lies: a buffer, or, if nothing was gathered, the caller's rows."""

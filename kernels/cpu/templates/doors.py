@@ -10,7 +10,7 @@ from numba.extending import register_jitable
 
 from .. import door, predictor, team
 from ..layout import together
-from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING
+from ..matmul import DIRECT_BYTES, DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING
 from ..memory import ask, call, half_word, put_word, word
 from .arguments import launch, share, team_for
 from .matmul import matmul as _matmul
@@ -40,7 +40,8 @@ def matmul(s):
     at_a, at_a_stride, at_by_rows, at_b = at["a"], at["a_stride"], at["by_rows"], at["b"]
     at_b_stride, at_copy_b, at_direct_b = at["b_stride"], at["copy_b"], at["direct_b"]
     at_c, at_c_pitch, at_n, at_k, at_kc = at["c"], at["c_pitch"], at["n"], at["k"], at["kc"]
-    at_group, at_tiles, at_narrow_tiles = at["group"], at["tiles"], at["narrow_tiles"]
+    at_group, at_run = at["group"], at["run"]
+    at_tiles, at_narrow_tiles = at["tiles"], at["narrow_tiles"]
     at_most, at_narrow_most = at["most"], at["narrow_most"]
     at = _places(list(signature(row(s)).parameters)[3:])
     row_a, row_b, row_b_stride, row_turned = at["a"], at["b"], at["b_stride"], at["turned"]
@@ -105,7 +106,7 @@ def matmul(s):
             turn_b = (b_down == size or k == 1) and (b_across >= k * size or n == 1)
             panels = (n + nr - 1) // nr
             most, narrow_most = word(block + most_at), word(block + narrow_most_at)
-            direct_b = copy_b and m <= DIRECT_TILES * most
+            direct_b = copy_b and m <= DIRECT_TILES * most and k * b_down <= DIRECT_BYTES
             if by_rows:
                 most, narrow_most = side_by_side(most, a_down), side_by_side(narrow_most, a_down)
             as_row = m == 1 and by_rows
@@ -205,6 +206,7 @@ def matmul(s):
             put_word(record + 8 + at_k, k)
             put_word(record + 8 + at_kc, k)
             put_word(record + 8 + at_group, group)
+            put_word(record + 8 + at_run, 1 if direct_b else group)
             put_word(record + 8 + at_tiles, wide)
             put_word(record + 8 + at_narrow_tiles, narrow)
             put_word(record + 8 + at_most, most)

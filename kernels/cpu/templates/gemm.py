@@ -11,22 +11,24 @@ workers.
 """
 
 from ...vocabulary import fma
+from ..layout import LINE
 from ..memory import call, span, word
 from ..simd import Simd
+from .blocks import copies, cut
 
 
 def forward(s: Simd):
     """``c = epilogue(a @ w)``; a is row-major with any pitch, w in panels.
 
     The blocks: `mc` rows by `kc` steps of A stay in L2 while the panels of a group pass; a panel's
-    `kc` steps stay in L1 while the row tiles pass. Where there is but one tile of rows, the panel
-    that comes next is fetched meanwhile, from both of its halves (`fetched`).
+    `kc` steps stay in L1 while the row tiles pass, each of which asks for its part of the panel
+    that comes next.
     """
     vector, wide, size = s.bytes, 2 * s.bytes, s.size
 
     def kernel(
         step, worker, workers, rows_of, panels_of, a, a_step, a_pitch, k, w, w_pitch, narrow,
-        c, c_pitch, tiles, narrow_tiles, most, narrow_most, mc, kc, group, fetched,
+        c, c_pitch, tiles, narrow_tiles, most, narrow_most, mc, kc, group, fetched, fetches,
         epilogue, operands,
     ):  # fmt: skip
         x = a + step * a_step
@@ -42,9 +44,11 @@ def forward(s: Simd):
                         width, table, limit = wide, tiles, most
                         if p == narrow:
                             width, table, limit = vector, narrow_tiles, narrow_most
-                        count = (rows + limit - 1) // limit
-                        each = rows // count
-                        longer = rows - each * count
+                        count, each, longer = cut(rows, limit)
+                        following = (p + 1) * w_pitch + k0 * wide
+                        if p + 1 == p1:
+                            following = p0 * w_pitch + (k0 + kc) * wide
+                        lines = steps * width // LINE // fetches // count
                         i = i0
                         for t in range(count):
                             n = each + (1 if t < longer else 0)
@@ -52,7 +56,7 @@ def forward(s: Simd):
                             call(
                                 word(table + 8 * n), 1, steps, x + i * a_pitch + k0 * size,
                                 a_pitch, 0, w + p * w_pitch + k0 * width, width, out, c_pitch, k0,
-                                fetched, (p + 1) * w_pitch, steps if k0 == 0 else 0,
+                                fetched, following + t * lines * LINE, lines,
                             )  # fmt: skip
                             if k0 + kc >= k:
                                 call(
@@ -84,9 +88,7 @@ def finished(s: Simd):
             if p == narrow:
                 width, table, limit = vector, narrow_tiles, narrow_most
             panel = w + worker * w_step + p * w_pitch
-            count = (rows + limit - 1) // limit
-            each = rows // max(count, 1)
-            longer = rows - each * count
+            count, each, longer = cut(rows, limit)
             i = i_first
             for t in range(count):
                 n = each + (1 if t < longer else 0)
@@ -224,9 +226,7 @@ def input_gradient(s: Simd):
                     width, table, limit = wide, tiles, most
                     if narrow and q == batches - 1:
                         width, table, limit = vector, narrow_tiles, narrow_most
-                    pieces = (rows + limit - 1) // limit
-                    each = rows // pieces
-                    longer = rows - each * pieces
+                    pieces, each, longer = cut(rows, limit)
                     b = dzt + q * n_rows * wide + p * nr * width
                     i = i0
                     for t in range(pieces):
@@ -293,9 +293,7 @@ def weight_gradient_finished(s: Simd):
                         total = add(total, load(dz + i * dz_pitch + p * wide + v))
                     store(sums + v, total)
                 call(rule, bias_operands, 0, 1, p * wide // size, width // size, sums, 0)
-            count = (rows + limit - 1) // limit
-            each = rows // max(count, 1)
-            longer = rows - each * count
+            count, each, longer = cut(rows, limit)
             i = i_first
             for t in range(count):
                 n = each + (1 if t < longer else 0)
@@ -315,20 +313,24 @@ def weight_gradient(s: Simd):
     is computed, the weights and states of the next one are asked for.
 
     The blocks: the panels of dz in a `group`, and the columns of x that make `mc` rows of w, stay
-    in L2 while the panels of w pass.
+    in L2 while the panels of w pass. Where a `group` has many panels, a tile's columns of x are
+    copied for them, `copy_pitch` bytes for each row, so that the tile reads one stream.
     """
     vector, wide, size = s.bytes, 2 * s.bytes, s.size
     load, store, zero = s.load, s.store, s.constant(0.0)
     add = s.formula(lambda a, b: a + b, 2)
+    _, copy_columns = copies(s)
 
     def kernel(
         step, worker, workers, k_of, panels_of, x, x_pitch, m, w_pitch, dz, dz_pitch, narrow,
         tiles, narrow_tiles, most, narrow_most, scratch, scratch_step, group, mc,
-        fetched, rule, operands, bias_operands,
+        x_columns, copy_pitch, fetched, rule, operands, bias_operands,
     ):  # fmt: skip
         packed = scratch + worker * scratch_step
         sums = packed + group * m * wide
         gradient = sums + wide
+        copy = gradient + most * wide
+        last = x_columns - copy_pitch // size
         i_first, i_last = span(k_of, worker)
         p_first, p_last = span(panels_of, worker)
         for p0 in range(p_first, p_last, group):
@@ -346,25 +348,35 @@ def weight_gradient(s: Simd):
                     call(rule, bias_operands, 0, 1, p * wide // size, width // size, sums, 0)
             for i0 in range(i_first, i_last, mc):
                 rows = min(mc, i_last - i0)
+                count, each, longer = cut(rows, most)
+                i = i0
+                for t in range(count if copy_pitch else 0):
+                    # Where fewer columns are left than vectors hold, some before them, too.
+                    copy_columns(
+                        x + min(i, last) * size, x_pitch, m, copy + t * m * copy_pitch, copy_pitch
+                    )
+                    i += each + (1 if t < longer else 0)
                 for p in range(p0, p1):
                     width, table, limit = wide, tiles, most
                     if p == narrow:
                         width, table, limit = vector, narrow_tiles, narrow_most
-                    count = (rows + limit - 1) // limit
-                    each = rows // count
-                    longer = rows - each * count
+                    count, each, longer = cut(rows, limit)
                     i = i0
                     for t in range(count):
                         n = each + (1 if t < longer else 0)
                         offset = p * w_pitch + i * width
+                        source, pitch = x + i * size, x_pitch
+                        if copy_pitch and p != narrow:
+                            source = copy + t * m * copy_pitch + max(i - last, 0) * size
+                            pitch = copy_pitch
                         following = offset + n * width
                         if t == count - 1:
                             beside = vector if p + 1 == narrow else wide
                             following = (p + 1) * w_pitch + i0 * beside
                         call(
-                            word(table + 8 * n), 1, m, x + i * size, x_pitch, 0,
+                            word(table + 8 * n), 1, m, source, pitch, 0,
                             packed + (p - p0) * m * wide, width, gradient, width, 0,
-                            fetched, following, n * width // 64,
+                            fetched, following, n * width // LINE,
                         )  # fmt: skip
                         call(
                             rule, operands, 0, 1, offset // size, n * width // size, gradient, 0
