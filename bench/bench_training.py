@@ -26,22 +26,27 @@ EPOCHS = {
 }  # fmt: skip
 
 
+SHORT = 2e10
+"""Floating-point operations of an epoch so short that one alone says little."""
+
+
 def epoch(name: str) -> Case:
     network, rows, why, quick = EPOCHS[name]
+    work = floor.epoch(network.widths, rows, network.batch, 4)
     return Case(
         f"{name}, batch {network.batch}",
         f"{why}: an epoch of {rows} rows",
         "Trainer",
         training.data(network, rows),
         training.learned_in_float64(network),
-        floor.epoch(network.widths, rows, network.batch, 4),
+        work,
         {"network": network},
         training.epochs,
         # Libraries add epsilon before or after the bias correction: small gradients show it.
         tolerance=0.2 if network.widths[-1] > 100 else 0.05,
         error=distance,
         quick=quick,
-        samples=1,
+        samples=3 if work.flops < SHORT else 1,
     )
 
 
