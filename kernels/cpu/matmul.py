@@ -17,10 +17,11 @@ from .plan import Plan, Scratch, Slot, Tiles, tile_rows
 from .sharing import sizes, spans, whole
 from .tile import COLUMNS, ROWS
 
-# Blocks: rows of A where it is copied, and bytes of a panel of B and of the panels that are packed
-# together, smaller where few tiles of rows read them: then B's rows come in long runs.
+# Blocks: rows of A where it is copied; bytes of a row of A in a tile, all of whose rows stay in L1;
+# bytes of the panels of B that are packed together. Few tiles of rows take shorter ones, of more
+# panels, so that B's rows come in long runs.
 MC = 112
-KC_BYTES, FEW_ROWS_KC_BYTES, FEW_TILES = 64 * 1024, 32 * 1024, 4
+ROW_BYTES, FEW_TILES_ROW_BYTES, FEW_TILES = 2048, 1024, 4
 GROUP_BYTES = 256 * 1024
 
 COLUMNS_WORTH, ROWS_WORTH, COPIED_GROUP = 4, 16, 16
@@ -168,7 +169,7 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     fits = max(rows) <= DIRECT_TILES * most and k * b_stride <= DIRECT_BYTES
     direct_b = b_order == ROWS and fits
     few = max(rows) <= FEW_TILES * most and not direct_b
-    kc = even(k, (FEW_ROWS_KC_BYTES if few else KC_BYTES) // width)
+    kc = even(k, (FEW_TILES_ROW_BYTES if few else ROW_BYTES) // np.dtype(dtype).itemsize)
     mc, copy_pitch = _copied(
         isa, dtype, a_order, a_stride, rows, k % kc or kc, max(sizes(panels_of))
     )
