@@ -68,11 +68,23 @@ def measured() -> Machine:
 
 @cache
 def _burst() -> tuple[Callable[[], float], float]:
-    """About a millisecond of multiply-adds: seconds they take, and least seconds of a hundred."""
+    """About a millisecond of multiply-adds: seconds they take, and least seconds of a hundred.
+
+    The same before and after them lets threads start late, and end early, on cores that slept.
+    """
     loop = _multiplier("float32")
+    taken = [0.0] * THREADS
+
+    def work(thread: int) -> None:
+        loop(BURST)
+        start = time.perf_counter()
+        loop(BURST)
+        taken[thread] = time.perf_counter() - start
+        loop(BURST)
 
     def seconds() -> float:
-        return _together(lambda thread: loop(BURST), tries=1)
+        _together(work, tries=1)
+        return max(taken)
 
     return seconds, min(seconds() for _ in range(100))
 
@@ -140,9 +152,15 @@ def _isa():
 
 def _together(work: Callable[[int], None], tries: int = 7) -> float:
     """Least seconds, of several tries, in which all threads have done ``work(thread)``."""
-    best = float("inf")
+    best, cores = float("inf"), sorted(os.sched_getaffinity(0))
+
+    def on_its_core(thread: int) -> None:
+        # A new thread may start where another one runs, and stay there for milliseconds.
+        os.sched_setaffinity(0, {cores[thread % len(cores)]})
+        work(thread)
+
     for _ in range(tries):
-        team = [threading.Thread(target=work, args=(i,)) for i in range(THREADS)]
+        team = [threading.Thread(target=on_its_core, args=(i,)) for i in range(THREADS)]
         start = time.perf_counter()
         for thread in team:
             thread.start()
