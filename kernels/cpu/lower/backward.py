@@ -22,7 +22,7 @@ PACKED_BYTES = 256 * 1024
 """Of the output's gradient that a group of panels takes: a part of an L2 cache."""
 
 WORTH_COPYING = 4
-"""Panels for which a tile's columns of the layer's input are copied."""
+"""Panels of a worker for which a tile's columns of the layer's input are copied."""
 
 
 class Backward(Base):
@@ -125,7 +125,8 @@ class Backward(Base):
         group = max(1, min(w.count, PACKED_BYTES // (self.rows * width)))
         columns = padded(w.k, self.lanes)
         copy_pitch = whole_vectors(self.most[0], self.dtype, self.isa)
-        if group < WORTH_COPYING or columns * self.size < copy_pitch:
+        passes = min(group, max(sizes(panels_of)))
+        if passes < WORTH_COPYING or columns * self.size < copy_pitch:
             copy_pitch = 0
         copy = -(-BLOCK_ROWS // self.most[0]) * self.rows * copy_pitch
         scratch = (group * self.rows + 1 + max(self.most)) * width + copy
