@@ -6,7 +6,9 @@ so that a result does not depend on how the work was cut into tiles.
 
 Per k the tile loads NV vectors of B and broadcasts MR scalars of A into MR * NV multiply-adds; with
 two multiply-adds and two loads a cycle, the loads hide as soon as NV is 2. `ISA.max_rows` is the
-most rows whose accumulators stay in registers.
+most rows whose accumulators stay in registers. Tiles of few multiply-adds do `STEPS` steps a turn
+of their loop: counting and moving pointers are a third of what 12 multiply-adds take, of which a
+core that is shared with a neighbour does half as much.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from functools import cache
 
 from llvmlite import ir
 
-from .build import PTR, VOID, Memory, loop, prefetch
+from .build import PTR, VOID, Memory, fence, loop, opaque, prefetch
 from .isa import ISA
 from .jit import ENTRY, Kernel
 from .lanes import I64, Lanes
@@ -26,6 +28,9 @@ ROWS = "rows"
 """A's row i starts at ``a + i * a_stride`` and is contiguous along k."""
 COLUMNS = "columns"
 """A's k-th column starts at ``a + k * a_stride`` and is contiguous along its rows."""
+
+STEPS, FEW = 4, 16
+"""Steps of k a turn in tiles of at most so many multiply-adds a step."""
 
 
 @cache
@@ -75,44 +80,59 @@ class _Tile:
         self.arguments = function.args
 
     def _steps(self, count, stride, b_stride, state, wanted=()):
-        """`count` steps of k. Unrolling gains nothing here and costs LLVM registers: it spills."""
-        bd, vectors = self.builder, self.vectors
+        """`count` steps of k, and a line of each of the `wanted` arrays at every one."""
+        bd, by_rows = self.builder, self.order == ROWS
         a, b, *acc = state
-        by_rows = self.order == ROWS
         # Rows in fours: base, base + s, base + 2 s, base + 3 s are addressing modes of x86-64, so
-        # that 14 rows take 4 pointers instead of 14.
+        # that 14 rows take 4 pointers instead of 14. LLVM would make a chain of them again.
         offsets = [I64(0), stride, bd.shl(stride, I64(1)), bd.mul(stride, I64(3))]
         fours = bd.shl(stride, I64(2))
         bases = [a]
         for _ in range(4, self.rows if by_rows else 0, 4):
-            bases.append(bd.gep(bases[-1], [fours]))
-
+            bases.append(opaque(bd, bd.gep(bases[-1], [fours])))
         n, m = len(bases), len(wanted)
+        onward = I64(self.memory.size) if by_rows else stride
 
-        def step(_, state):
-            wanted, bases, (b, *acc) = state[:m], state[m : m + n], state[m + n :]
-            for line in wanted:
-                prefetch(bd, line)
-            columns = [
-                self.memory.load(bd.gep(b, [I64(j * self.isa.vector_bytes)]))
-                for j in range(vectors)
-            ]
-            for i in range(self.rows):
-                if by_rows:
-                    address = bd.gep(bases[i // 4], [offsets[i % 4]])
-                else:
-                    address = bd.gep(bases[0], [I64(i * self.memory.size)])
-                factor = self.memory.broadcast(address)
-                for j in range(vectors):
-                    c = i * vectors + j
-                    acc[c] = self._fma(factor, columns[j], acc[c])
-            onward = I64(self.memory.size) if by_rows else stride
-            bases = [bd.gep(p, [onward]) for p in bases]
-            wanted = [bd.gep(line, [I64(LINE)]) for line in wanted]
-            return [*wanted, *bases, bd.gep(b, [b_stride]), *acc]
+        def turn(steps):
+            def body(_, state):
+                wanted, bases, (b, *acc) = state[:m], state[m : m + n], state[m + n :]
+                for u in range(steps):
+                    for line in wanted:
+                        prefetch(bd, bd.gep(line, [I64(u * LINE)]))
+                    self._step(bases, offsets, b, acc)
+                    bases = [bd.gep(p, [onward]) for p in bases]
+                    b = bd.gep(b, [b_stride])
+                    if steps > 1:
+                        fence(bd)  # or LLVM loads for several steps at once, and spills
+                wanted = [bd.gep(line, [I64(steps * LINE)]) for line in wanted]
+                return [*wanted, *bases, b, *acc]
 
-        state = loop(bd, count, 1, [*wanted, *bases, b, *acc], step)[m:]
+            return body
+
+        state = [*wanted, *bases, b, *acc]
+        if self.rows * self.vectors <= FEW:
+            turns = bd.udiv(count, I64(STEPS))
+            state = loop(bd, turns, 1, state, turn(STEPS))
+            count = bd.sub(count, bd.mul(turns, I64(STEPS)))
+        state = loop(bd, count, 1, state, turn(1))[m:]
         return [state[0], *state[n:]]
+
+    def _step(self, bases, offsets, b, acc):
+        """The multiply-adds of one step of k."""
+        bd = self.builder
+        columns = [
+            self.memory.load(bd.gep(b, [I64(j * self.isa.vector_bytes)]))
+            for j in range(self.vectors)
+        ]
+        for i in range(self.rows):
+            if self.order == ROWS:
+                address = bd.gep(bases[i // 4], [offsets[i % 4]])
+            else:
+                address = bd.gep(bases[0], [I64(i * self.memory.size)])
+            factor = self.memory.broadcast(address)
+            for j, column in enumerate(columns):
+                c = i * self.vectors + j
+                acc[c] = self._fma(factor, column, acc[c])
 
     def _fma(self, a, b, c):
         real = self.memory.real
