@@ -56,12 +56,6 @@ def prefetch(builder: ir.IRBuilder, pointer: ir.Value) -> None:
     builder.call(function, [pointer, I32(0), I32(2), I32(1)])
 
 
-def opaque(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
-    """`value`, of which LLVM no longer knows how it was computed."""
-    function = ir.FunctionType(value.type, [value.type])
-    return builder.call(ir.InlineAsm(function, "", "=r,0"), [value])
-
-
 def fence(builder: ir.IRBuilder) -> None:
     """Keep LLVM from moving loads and stores across this place; no instruction."""
     nothing = ir.InlineAsm(ir.FunctionType(VOID, []), "", "~{memory}", side_effect=True)

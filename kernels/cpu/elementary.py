@@ -25,6 +25,8 @@ _LOG2_E = 1.4426950408889634
 _LN2 = {32: (0.693145751953125, 1.4286068203094173e-06), 64: (0.6931471803691238, 1.9082149292705877e-10)}  # noqa: E501
 _MANTISSA = {32: 23, 64: 52}
 _BIAS = {32: 127, 64: 1023}
+# A number that has no smaller steps than 1, and its bits.
+_SHIFT = {32: (1.5 * 2.0**23, 0x4B400000), 64: (1.5 * 2.0**52, 0x4338000000000000)}
 _TINY = {32: 2.0**-126, 64: 2.0**-1022}
 
 _EXP_SERIES = tuple(1 / math.factorial(k) for k in range(2, 14))
@@ -62,10 +64,10 @@ def _exponential(x: Lanes, extra: Lanes | None = None) -> tuple[Lanes, Lanes]:
     if x.has_avx512:
         n = whole = (x * _LOG2_E).round()
     else:
-        # The sum has no smaller steps than 1: its last bits are an integer, whatever x is.
-        shift = x.constant(1.5 * 2.0 ** _MANTISSA[bits])
+        # The last bits of the sum are an integer, whatever x is.
+        shift, shift_bits = _SHIFT[bits]
         shifted = fma(x, _LOG2_E, shift)
-        n, whole = shifted.as_bits() - shift.as_bits(), shifted - shift
+        n, whole = shifted.as_bits() - shift_bits, shifted - shift
     r = _remainder(x, whole, extra)
     q = _polynomial(r, _EXP[bits])
     return n, fma(r * r, q, r)

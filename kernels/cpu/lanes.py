@@ -40,6 +40,13 @@ def splat(builder: ir.IRBuilder, scalar: ir.Value, lanes: int) -> ir.Value:
     return builder.shuffle_vector(one, ir.Constant(vector, ir.Undefined), zeros)
 
 
+def opaque(builder: ir.IRBuilder, value: ir.Value) -> ir.Value:
+    """`value`, an address or a whole register, of which LLVM no longer knows what it is."""
+    register = "x" if isinstance(value.type, ir.VectorType) else "r"
+    nothing = ir.InlineAsm(ir.FunctionType(value.type, [value.type]), "", f"={register},0")
+    return builder.call(nothing, [value], attrs=("readnone", "nounwind"))
+
+
 class Lanes(Symbol):
     """A vector of floats, integers or truth values inside a function that is being built.
 
@@ -92,7 +99,13 @@ class Lanes(Symbol):
     def constant(self, number, element: ir.Type | None = None) -> Lanes:
         """`number` in every lane, as a float unless `element` says otherwise."""
         element = element or self.real
-        return self.new(ir.Constant(ir.VectorType(element, self.count), [number] * self.count))
+        value = ir.Constant(ir.VectorType(element, self.count), [number] * self.count)
+        real = not isinstance(element, ir.IntType)
+        if self.isa.name == "avx2" and self.count * self.bits == 256 and real and number:
+            # Of a known one LLVM makes a load before each use, since 16 registers do not hold all;
+            # of an unknown one, an operand in memory.
+            value = opaque(self.builder, value)
+        return self.new(value)
 
     def as_bits(self) -> Lanes:
         """The float lanes' bit patterns, as integers."""

@@ -17,10 +17,10 @@ from functools import cache
 
 from llvmlite import ir
 
-from .build import PTR, VOID, Memory, fence, loop, opaque, prefetch
+from .build import PTR, VOID, Memory, fence, loop, prefetch
 from .isa import ISA
 from .jit import ENTRY, Kernel
-from .lanes import I64, Lanes
+from .lanes import I64, Lanes, opaque
 from .layout import LINE
 from .pointwise import Pointwise, finish
 
