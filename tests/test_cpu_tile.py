@@ -8,7 +8,7 @@ import pytest
 
 from fusednn.kernels.cpu import jit
 from fusednn.kernels.cpu.isa import host
-from fusednn.kernels.cpu.tile import COLUMNS, ROWS, tile
+from fusednn.kernels.cpu.tile import COLUMNS, ROWS, STEPS, tile
 
 SHAPES = [(order, vectors) for order in (ROWS, COLUMNS) for vectors in (1, 2)]
 
@@ -78,6 +78,10 @@ def test_the_largest_tile_keeps_its_sums_in_registers(dtype, order, vectors, fet
     if isa.name in ("avx512", "avx2"):
         assert not spills
         fused = [line for line in lines if re.search(r"vfmadd\d+p", line)]
-        # LLVM may write a loop that fetches several times over, for lines and k of zero.
-        loops, rest = divmod(len(fused), isa.max_rows(vectors) * vectors)
-        assert rest == 0 and (loops == 1 if fetches is None else loops > 1)
+        # LLVM may write a loop that fetches several times over, for lines and k of zero, and one
+        # for what several steps a turn leave.
+        steps, rest = divmod(len(fused), isa.max_rows(vectors) * vectors)
+        several = isa.name == "avx2" and vectors > 1
+        least = (STEPS + 1 if several else 1) + (fetches is not None)
+        assert rest == 0 and least <= steps
+        assert several or fetches is not None or steps == 1

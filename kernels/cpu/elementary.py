@@ -214,7 +214,7 @@ def _in_pieces(function, scale: float, x: Lanes) -> Lanes:
     return _polynomial(x - centre, coefficients)
 
 
-# (tanh(x) / x - 1) / x**2 in powers of x**2: interpolation in Chebyshev's nodes of the squares below
+# (tanh(x) / x - 1) / x**2 in powers of x**2: interpolation in Chebyshev's nodes of squares below
 # 0.65**2 (2**-24.8 and 2**-56.4 of tanh(x)).
 _TANH = {
     32: (

@@ -30,7 +30,8 @@ COLUMNS = "columns"
 """A's k-th column starts at ``a + k * a_stride`` and is contiguous along its rows."""
 
 STEPS, FEW = 4, 16
-"""Steps of k a turn in tiles of at most so many multiply-adds a step."""
+"""Steps of k a turn where a step has at most so many multiply-adds and fetches nothing. Loads are
+what limits tiles of one vector."""
 
 
 @cache
@@ -96,24 +97,23 @@ class _Tile:
         def turn(steps):
             def body(_, state):
                 wanted, bases, (b, *acc) = state[:m], state[m : m + n], state[m + n :]
-                for u in range(steps):
-                    for line in wanted:
-                        prefetch(bd, bd.gep(line, [I64(u * LINE)]))
+                for line in wanted:
+                    prefetch(bd, line)
+                wanted = [bd.gep(line, [I64(LINE)]) for line in wanted]
+                for _ in range(steps):
                     self._step(bases, offsets, b, acc)
                     bases = [bd.gep(p, [onward]) for p in bases]
                     b = bd.gep(b, [b_stride])
                     if steps > 1:
                         fence(bd)  # or LLVM loads for several steps at once, and spills
-                wanted = [bd.gep(line, [I64(steps * LINE)]) for line in wanted]
                 return [*wanted, *bases, b, *acc]
 
             return body
 
         state = [*wanted, *bases, b, *acc]
-        if self.rows * self.vectors <= FEW:
-            turns = bd.udiv(count, I64(STEPS))
-            state = loop(bd, turns, 1, state, turn(STEPS))
-            count = bd.sub(count, bd.mul(turns, I64(STEPS)))
+        if self.vectors > 1 and self.rows * self.vectors <= FEW and not wanted:
+            state = loop(bd, bd.udiv(count, I64(STEPS)), 1, state, turn(STEPS))
+            count = opaque(bd, bd.urem(count, I64(STEPS)))  # or LLVM writes a loop for each
         state = loop(bd, count, 1, state, turn(1))[m:]
         return [state[0], *state[n:]]
 
