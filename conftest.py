@@ -12,7 +12,7 @@ def pytest_addoption(parser):
     group.addoption(
         "--benchmark", action="store_true", dest="suite", help="run the benchmark suite in bench/"
     )
-    group.addoption("--quick", action="store_true", help="the suite's three-minute selection")
+    group.addoption("--quick", action="store_true", help="the suite's short selection")
 
 
 @pytest.hookimpl(tryfirst=True)

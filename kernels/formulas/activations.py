@@ -70,7 +70,7 @@ _activation(
     "sigmoid", sigmoid, lambda y: y * (1.0 - y), saves="y", max_ulp=2,
     about="``1 / (1 + exp(-x))``",
 )  # fmt: skip
-_activation("tanh", tanh, lambda y: 1.0 - y * y, saves="y", max_ulp=1.3, about="``tanh(x)``")
+_activation("tanh", tanh, lambda y: 1.0 - y * y, saves="y", max_ulp=1.5, about="``tanh(x)``")
 _activation(
     "softplus", softplus, sigmoid, saves="x", max_ulp=1.5, about="``log(1 + exp(x))``"
 )  # fmt: skip
