@@ -25,7 +25,7 @@ GROUPS = {
 
 
 OTHERS = {"avx512": ["avx2", "generic"]}.get(host().name, ["generic"])
-"""What a CPU of this one's instruction set has besides, and the tests here are not run in anyway."""
+"""What this CPU has besides what all tests are run in."""
 
 
 @pytest.mark.parametrize("group", GROUPS)
