@@ -82,6 +82,21 @@ def test_copies_and_packs(shape, layouts, dtype):
     np.testing.assert_array_equal(found[:5, :40], fnn.matmul(a[:5], b[:, :40]))
 
 
+@pytest.mark.parametrize(("k", "n"), [(7, 4099), (8, 4096), (37, 9001), (784, 515), (100, 3)])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_one_row_is_what_it_is_among_others(k, n, dtype, threads):
+    rng = np.random.default_rng(4)
+    a, b = rng.standard_normal((2, k)).astype(dtype), rng.standard_normal((k, n)).astype(dtype)
+    frame = np.full((3, n), 7, dtype)
+    for count in (1, 2):
+        team.set_num_threads(count)
+        both = np.empty((2, n), dtype)
+        matmul.gemm(a, b, both)
+        matmul.gemm(a[:1], b, frame[1:2])
+        np.testing.assert_array_equal(frame[1], both[0])
+    assert (frame[::2] == 7).all()
+
+
 @pytest.mark.parametrize("shape", [(2, 1024, 9), (29, 1024, 40), (60, 512, 33), (121, 4096, 70)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 def test_rows_that_share_sets_of_the_cache_change_no_bit(shape, dtype, threads):

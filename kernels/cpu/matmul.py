@@ -153,7 +153,7 @@ def _row_plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, worke
     nr = 2 * isa.lanes(dtype)
     plan = Plan(dtype, workers, isa, _scratch)
     plan.add(
-        catalog.op("matmul", "row", dtype), columns_of=spans(n, workers, nr),
+        catalog.op("row", "row", dtype), columns_of=spans(n, workers, nr),
         turned=b_order == COLUMNS, a=Slot("a"), b=Slot("b"), b_stride=b_stride, c=Slot("c"), k=k,
     )  # fmt: skip
     return plan.finish()
@@ -247,7 +247,7 @@ def prepare(context: np.ndarray) -> Kernel:
     limits = {"most": isa.max_rows(2), "narrow_most": isa.max_rows(1)}
     none: frozenset[int] = frozenset()
     for number, dtype in enumerate(("float32", "float64")):
-        kernels = [catalog.op("matmul", name, dtype) for name in ("matmul", "row")]
+        kernels = [catalog.op(name, name, dtype) for name in ("matmul", "row")]
         (address, names), (row, row_names) = compiled(kernels)
         rows_of, panels_of = np.zeros((2, room, 2), np.int64)
         shape, table = np.zeros(2, np.int64), np.array([[0, 1]])

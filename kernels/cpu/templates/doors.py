@@ -14,7 +14,7 @@ from ..matmul import DIRECT_BYTES, DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, 
 from ..memory import ask, call, half_word, put_word, word
 from .arguments import launch, share, team_for
 from .matmul import matmul as _matmul
-from .matmul import row
+from .row import row
 
 TYPE, DATA, NDIM, SHAPE, STRIDES = door.TYPE, door.DATA, door.NDIM, door.SHAPE, door.STRIDES
 DESCR, FLAGS, ALIGNED = door.DESCR, door.FLAGS, door.ALIGNED
