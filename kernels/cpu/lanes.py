@@ -116,11 +116,6 @@ class Lanes(Symbol):
         """Integer lanes read as the bit patterns of floats."""
         return self.new(self.builder.bitcast(self.value, ir.VectorType(self.real, self.count)))
 
-    def to_int(self) -> Lanes:
-        """Float lanes truncated to integers of the same width; they must be in range."""
-        integers = ir.VectorType(ir.IntType(self.bits), self.count)
-        return self.new(self.builder.fptosi(self.value, integers))
-
     def to_float(self) -> Lanes:
         """Integer lanes converted to floats."""
         vector = ir.VectorType(self.real, self.count)
