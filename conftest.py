@@ -19,6 +19,8 @@ def pytest_addoption(parser):
 def pytest_configure(config):
     if not config.getoption("suite"):
         return
+    if config.getoption("dist", "no") != "no":
+        raise pytest.UsageError("--benchmark takes turns and cannot be shared by processes")
     if not config.pluginmanager.hasplugin("benchmark"):
         raise pytest.UsageError("--benchmark needs pytest-benchmark: pip install fusednn[bench]")
     given = [str(argument).split("=")[0] for argument in config.invocation_params.args]

@@ -54,7 +54,7 @@ def test(arguments: list[str]) -> int:
     if code:
         return code
     lint_code = check_sources()
-    # Half of the time is that of compilers, each of which keeps one core busy.
+    # Much of the time is that of compilers, each of which keeps one core busy.
     spread = ["--numprocesses", "auto", "--dist", "worksteal"]
     test_code = run(venv("python"), "-m", "pytest", *spread, *arguments, cwd=ROOT)
     return lint_code or test_code

@@ -26,7 +26,8 @@ _LN2 = {32: (0.693145751953125, 1.4286068203094173e-06), 64: (0.6931471803691238
 _MANTISSA = {32: 23, 64: 52}
 _BIAS = {32: 127, 64: 1023}
 # A number that has no smaller steps than 1, and its bits.
-_SHIFT = {32: (1.5 * 2.0**23, 0x4B400000), 64: (1.5 * 2.0**52, 0x4338000000000000)}
+_SHIFT = {bits: 1.5 * 2.0**m for bits, m in _MANTISSA.items()}
+_SHIFT_BITS = {bits: (2 * (_BIAS[bits] + m) + 1) << (m - 1) for bits, m in _MANTISSA.items()}
 _TINY = {32: 2.0**-126, 64: 2.0**-1022}
 
 _EXP_SERIES = tuple(1 / math.factorial(k) for k in range(2, 14))
@@ -65,9 +66,8 @@ def _exponential(x: Lanes, extra: Lanes | None = None) -> tuple[Lanes, Lanes]:
         n = whole = (x * _LOG2_E).round()
     else:
         # The last bits of the sum are an integer, whatever x is.
-        shift, shift_bits = _SHIFT[bits]
-        shifted = fma(x, _LOG2_E, shift)
-        n, whole = shifted.as_bits() - shift_bits, shifted - shift
+        shifted = fma(x, _LOG2_E, _SHIFT[bits])
+        n, whole = shifted.as_bits() - _SHIFT_BITS[bits], shifted - _SHIFT[bits]
     r = _remainder(x, whole, extra)
     q = _polynomial(r, _EXP[bits])
     return n, fma(r * r, q, r)
@@ -94,7 +94,7 @@ def _exp_within(x: Lanes, extra: Lanes | None = None) -> Lanes:
     if x.has_avx512:
         # n is a whole number of steps: the sum has no smaller ones, and its last bits say which.
         steps = x.count
-        shift = 1.5 * 2.0 ** _MANTISSA[x.bits] / steps
+        shift = _SHIFT[x.bits] / steps
         shifted = fma(x, _LOG2_E, shift)
         n = shifted - shift
         r = _remainder(x, n, extra)

@@ -100,8 +100,8 @@ class Lanes(Symbol):
         """`number` in every lane, as a float unless `element` says otherwise."""
         element = element or self.real
         value = ir.Constant(ir.VectorType(element, self.count), [number] * self.count)
-        real = not isinstance(element, ir.IntType)
-        if self.isa.name == "avx2" and self.count * self.bits == 256 and real and number:
+        is_float = not isinstance(element, ir.IntType)
+        if self.isa.name == "avx2" and self.count * self.bits == 256 and is_float and number:
             # Of a known one LLVM makes a load before each use, since 16 registers do not hold all;
             # of an unknown one, an operand in memory.
             value = opaque(self.builder, value)

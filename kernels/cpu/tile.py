@@ -7,8 +7,8 @@ so that a result does not depend on how the work was cut into tiles.
 Per k the tile loads NV vectors of B and broadcasts MR scalars of A into MR * NV multiply-adds; with
 two multiply-adds and two loads a cycle, the loads hide as soon as NV is 2. `ISA.max_rows` is the
 most rows whose accumulators stay in registers. Tiles of few multiply-adds do `STEPS` steps a turn
-of their loop: counting and moving pointers are a third of what 12 multiply-adds take, of which a
-core that is shared with a neighbour does half as much.
+of their loop: beside 12 multiply-adds and 8 loads, 10 instructions that count and move pointers are
+felt where a neighbour shares the core.
 """
 
 from __future__ import annotations

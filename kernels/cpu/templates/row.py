@@ -13,9 +13,9 @@ BLOCK_BYTES = 8192
 def row(s: Simd):
     """``c = a @ b`` for one row a.
 
-    Where the columns of b are contiguous (`turned`), each sum has two vectors of parts. Else up to
-    eight vectors of columns are sums in registers; of more, eight rows of b at a time are added to
-    a block of c, so that memory is read in long runs.
+    Where the columns of b are contiguous (`turned`), each sum has two vectors of parts. Else eight
+    rows of b at a time are added to a block of c, so that memory is read in long runs; eight
+    vectors of columns, and one or two, are sums in registers instead.
     """
     lanes, size, vector, wide = s.lanes, s.size, s.bytes, 2 * s.bytes
     load, load_first, store, store_first = s.load, s.load_first, s.store, s.store_first
@@ -70,11 +70,11 @@ def row(s: Simd):
                 store_first(c + min(j + 3, stop - 1) * size, total(add(s3, s7)), 1)
             return
         n = stop - first
-        if 2 * lanes < n <= 8 * lanes:
+        if n == 8 * lanes:
             at, out = b + first * size, c + first * size
             s0, s1, s2, s3 = zero(), zero(), zero(), zero()
             s4, s5, s6, s7 = zero(), zero(), zero(), zero()
-            for i in range(k if n == 8 * lanes else 0):
+            for i in range(k):
                 x = broadcast(a + i * size)
                 s0 = multiply_add(x, load(at), s0)
                 s1 = multiply_add(x, load(at + vector), s1)
@@ -85,25 +85,14 @@ def row(s: Simd):
                 s6 = multiply_add(x, load(at + 6 * vector), s6)
                 s7 = multiply_add(x, load(at + 7 * vector), s7)
                 at += b_stride
-            for i in range(k if n < 8 * lanes else 0):
-                x = broadcast(a + i * size)
-                s0 = multiply_add(x, load(at), s0)
-                s1 = multiply_add(x, load(at + vector), s1)
-                s2 = multiply_add(x, load_first(at + 2 * vector, n - 2 * lanes), s2)
-                s3 = multiply_add(x, load_first(at + 3 * vector, n - 3 * lanes), s3)
-                s4 = multiply_add(x, load_first(at + 4 * vector, n - 4 * lanes), s4)
-                s5 = multiply_add(x, load_first(at + 5 * vector, n - 5 * lanes), s5)
-                s6 = multiply_add(x, load_first(at + 6 * vector, n - 6 * lanes), s6)
-                s7 = multiply_add(x, load_first(at + 7 * vector, n - 7 * lanes), s7)
-                at += b_stride
             store(out, s0)
             store(out + vector, s1)
-            store_first(out + 2 * vector, s2, n - 2 * lanes)
-            store_first(out + 3 * vector, s3, n - 3 * lanes)
-            store_first(out + 4 * vector, s4, n - 4 * lanes)
-            store_first(out + 5 * vector, s5, n - 5 * lanes)
-            store_first(out + 6 * vector, s6, n - 6 * lanes)
-            store_first(out + 7 * vector, s7, n - 7 * lanes)
+            store(out + 2 * vector, s2)
+            store(out + 3 * vector, s3)
+            store(out + 4 * vector, s4)
+            store(out + 5 * vector, s5)
+            store(out + 6 * vector, s6)
+            store(out + 7 * vector, s7)
             return
         if n <= 2 * lanes:
             for j in range(first, stop, lanes):
@@ -139,11 +128,11 @@ def row(s: Simd):
                     s0 = load(out + at)
                     s0 = eight(s0, row + at, b_stride, x0, x1, x2, x3, x4, x5, x6, x7)
                     store(out + at, s0)
-                at = row + end - out
-                for _ in range(0, 8 if rest else 0):
-                    s0 = multiply_add(broadcast(x), load_first(at, rest), load_first(end, rest))
-                    store_first(end, s0, rest)
+                at, s0 = row + end - out, load_first(end, rest)
+                for _ in range(8 if rest else 0):
+                    s0 = multiply_add(broadcast(x), load_first(at, rest), s0)
                     x, at = x + size, at + b_stride
+                store_first(end, s0, rest)
             for i in range(k - k % 8, k):
                 x0, row = broadcast(a + i * size), b + i * b_stride + j0 * size
                 for at in range(0, end - out, vector):
