@@ -72,7 +72,7 @@ def test_the_largest_tile_keeps_its_sums_in_registers(dtype, order, vectors, fet
     isa = host()
     machine = jit.target_machine(isa)
     kernel = tile(dtype, order, isa.max_rows(vectors), vectors, fetches)
-    assembly = machine.emit_assembly(jit.optimise(kernel.build(isa), machine))
+    assembly = machine.emit_assembly(jit.optimise([str(kernel.build(isa))], machine))
     lines = assembly.splitlines()
     spills = [line for line in lines if re.search("[xyz]mm.*rsp|rsp.*[xyz]mm", line)]
     if isa.name in ("avx512", "avx2"):

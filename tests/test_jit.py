@@ -17,12 +17,15 @@ PROGRAM = """
 import sys
 import numpy as np
 from fusednn import nn
+sys.setswitchinterval(0.25)
 nn.utils.set_random_seed(0)
 x = np.random.default_rng(0).standard_normal((90, 20)).astype("f4")
 model = nn.Sequential([nn.Input((20,)), nn.layers.Dense(33, "relu"), nn.layers.Dense(3)])
 model.compile("adam", "mse")
 model.fit(x, x[:, :3], epochs=2, verbose=0)
 print(float(model(x).sum()), "numba" in sys.modules)
+assert "numba.np.arraymath" not in sys.modules and "scipy.linalg" not in sys.modules
+assert sys.getswitchinterval() == 0.25, "as the user set it"
 """
 
 

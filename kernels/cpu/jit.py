@@ -12,6 +12,7 @@ import sys
 import tempfile
 import threading
 from collections.abc import Callable, Iterable
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from functools import cache
 from importlib.metadata import version
@@ -80,11 +81,34 @@ def address(kernel: Kernel) -> int:
 
 
 def _compile_all(kernels: list[Kernel]) -> dict[Kernel, bytes]:
+    from concurrent.futures import ThreadPoolExecutor
+
     _announce()
-    objects = {kernel: _compile(kernel.build(host()), host()) for kernel in kernels}
-    for kernel in kernels:
-        _write(_path(kernel), objects[kernel])
+    isa = host()
+    sources = {kernel: kernel.build(isa) for kernel in kernels}
+    # LLVM compiles one kernel while Python lowers the next; what needs no Numba is there at once.
+    in_order = sorted(kernels, key=lambda kernel: not isinstance(sources[kernel], ir.Module))
+    machine = target_machine(isa)
+    with ThreadPoolExecutor(1) as llvm, _short_turns():
+        waiting = {}
+        for kernel in in_order:
+            names, modules = _lower(sources[kernel])
+            waiting[kernel] = " ".join(names).encode(), llvm.submit(_emit, modules, machine)
+        objects = {k: names + b"\n" + code.result() for k, (names, code) in waiting.items()}
+    for kernel, code in objects.items():
+        _write(_path(kernel), code)
     return objects
+
+
+@contextmanager
+def _short_turns():
+    """Let a thread that comes back from LLVM wait for Python 1 ms instead of 5."""
+    usual = sys.getswitchinterval()
+    sys.setswitchinterval(min(usual, 0.001))
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(usual)
 
 
 @cache
@@ -115,24 +139,26 @@ def target_machine(isa: ISA):
     )
 
 
-def _compile(source, isa: ISA) -> bytes:
+def _lower(source) -> tuple[list[str], list[str]]:
+    """The names of a kernel's parameters, and its LLVM modules."""
     if isinstance(source, ir.Module):
-        machine = target_machine(isa)
-        names = [argument.name for argument in source.get_global(ENTRY).args]
-        code = machine.emit_object(optimise(source, machine))
-    else:
-        from .frontend import compile_function
+        return [argument.name for argument in source.get_global(ENTRY).args], [str(source)]
+    from .frontend import lower
 
-        names = list(signature(source).parameters)
-        code = compile_function(source, isa)
-    return " ".join(names).encode() + b"\n" + code
+    return list(signature(source).parameters), lower(source)
 
 
-def optimise(source: ir.Module, machine):
-    """The LLVM module of `source` after the standard optimisations for `machine`."""
-    source.triple = binding.get_process_triple()
-    source.data_layout = str(machine.target_data)
-    module = binding.parse_assembly(str(source))
+def _emit(modules: list[str], machine) -> bytes:
+    """Object code of a kernel's LLVM modules."""
+    return machine.emit_object(optimise(modules, machine))
+
+
+def optimise(modules: Iterable[str], machine):
+    """One LLVM module of `modules` after the standard optimisations for `machine`."""
+    module, *others = (binding.parse_assembly(text) for text in modules)
+    for other in others:
+        module.link_in(other)
+    module.triple, module.data_layout = binding.get_process_triple(), str(machine.target_data)
     module.verify()
     options = binding.create_pipeline_tuning_options(speed_level=3)
     passes = binding.create_pass_builder(machine, options)

@@ -1,8 +1,7 @@
 """How built-in functions read their arguments and share their work; used by their templates."""
 
-from numba.extending import register_jitable
-
 from .. import door, team
+from ..frontend import subroutine
 from ..memory import ask, call, half_word, put_word, word
 from ..system import wake_all
 
@@ -15,7 +14,7 @@ PARKED, WORKER_BYTES = team.WORKER + team.PARKED, team.WORKER_BYTES
 RAN = team.RAN
 
 
-@register_jitable
+@subroutine
 def parse(args, nargs, kwnames, names, slots, total, required):
     """Put the arguments by position and name into `slots`, 0 where none is given.
 
@@ -41,7 +40,7 @@ def parse(args, nargs, kwnames, names, slots, total, required):
     return True
 
 
-@register_jitable
+@subroutine
 def is_like(other, x, array_type):
     """Whether `other` is an array of the dtype and the shape of the array x."""
     if word(other + TYPE) != array_type or word(other + DESCR) != word(x + DESCR):
@@ -55,7 +54,7 @@ def is_like(other, x, array_type):
     return True
 
 
-@register_jitable
+@subroutine
 def elements(x):
     """Number of elements of the array x."""
     size = 1
@@ -64,14 +63,14 @@ def elements(x):
     return size
 
 
-@register_jitable
+@subroutine
 def may_write(x, to, size, item):
     """Whether `to` may be written while the array x is read: they are apart, or the same places."""
     start, target, length = word(x + DATA), word(to + DATA), size * item
     return start + length <= target or target + length <= start or start == target
 
 
-@register_jitable
+@subroutine
 def pair(make_tuple, decref, number, array):
     """The tuple of two objects, which it takes over; 0 if there is no memory, or no number."""
     found = ask(make_tuple, 2) if number else 0
@@ -85,7 +84,7 @@ def pair(make_tuple, decref, number, array):
     return 0
 
 
-@register_jitable
+@subroutine
 def team_for(gate, room, short, shorter):
     """How many threads share a call: 0 if they have to be started first, in Python.
 
@@ -107,7 +106,7 @@ def team_for(gate, room, short, shorter):
     return workers
 
 
-@register_jitable
+@subroutine
 def launch(context, job):
     """Run a job; False if another thread of Python has the team."""
     gate = word(context + TEAM)
@@ -115,7 +114,7 @@ def launch(context, job):
     return state == RAN
 
 
-@register_jitable
+@subroutine
 def share(context, job, table, record, workers):
     """Run the op at `record` by so many workers, through the job whose op table is `table`."""
     put_word(table, record)

@@ -7,12 +7,11 @@ vectors.
 
 from functools import cache
 
-from numba.extending import register_jitable
-
+from ..frontend import subroutine
 from ..simd import Simd
 
 
-@register_jitable(forceinline=True)
+@subroutine(inline=True)
 def cut(rows, most):
     """``(count, each, longer)``: `count` tiles of `each` rows, the first `longer` with one more."""
     count = (rows + most - 1) // most
@@ -30,7 +29,7 @@ def copies(s: Simd):
     vector, size, lanes = s.bytes, s.size, s.lanes
     load, store, transpose = s.load, s.store, s.transpose
 
-    @register_jitable(forceinline=True)
+    @subroutine(inline=True)
     def copy_rows(source, pitch, steps, out, copy_pitch):
         for q in range(0, steps, lanes):
             # Where fewer steps are left than lanes, some are copied again.
@@ -41,7 +40,7 @@ def copies(s: Simd):
                     out + first * copy_pitch + j * size, copy_pitch,
                 )  # fmt: skip
 
-    @register_jitable(forceinline=True)
+    @subroutine(inline=True)
     def copy_columns(source, pitch, steps, out, copy_pitch):
         for q in range(steps):
             for v in range(0, copy_pitch, vector):

@@ -6,9 +6,8 @@ fits; what does not fit is handed to the function in Python. Python's lock is he
 
 from inspect import signature
 
-from numba.extending import register_jitable
-
 from .. import door, predictor, team
+from ..frontend import subroutine
 from ..layout import together
 from ..matmul import DIRECT_BYTES, DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING
 from ..memory import ask, call, half_word, put_word, word
@@ -25,7 +24,7 @@ NEW, VECTORCALL, INCREF, PYTHON = door.NEW, door.VECTORCALL, door.INCREF, door.P
 TEAM, DECREF, OTHER = door.TEAM, door.DECREF, door.OTHER
 
 BLOCK = 8 * len(FIELDS)
-side_by_side = register_jitable(together)
+side_by_side = subroutine(together)
 
 PREDICTOR_FIELDS, ENTRY_FIELDS = predictor.FIELDS, predictor.ENTRY
 

@@ -7,8 +7,7 @@ lane of its own: with the same bits.
 from functools import cache
 from types import SimpleNamespace
 
-from numba.extending import register_jitable
-
+from ..frontend import subroutine
 from ..memory import prefetch
 from ..simd import Simd
 
@@ -30,7 +29,7 @@ def _parts(s: Simd):
     power = s.formula(lambda x, top: exp(x - top), 2)
     add = s.formula(lambda a, b: a + b, 2)
 
-    @register_jitable(forceinline=True)
+    @subroutine(inline=True)
     def largest(row, n):
         whole = n - n % lanes
         top, other = start(), start()
@@ -45,7 +44,7 @@ def _parts(s: Simd):
             top = greater(rest, top)
         return top
 
-    @register_jitable(forceinline=True)
+    @subroutine(inline=True)
     def exponentials(row, out, n, top, ahead):
         """Their sums; they are stored unless `out` is 0. The row `ahead` bytes on is asked for."""
         whole = n - n % lanes
@@ -79,15 +78,15 @@ def loops(s: Simd):
     share = s.formula(lambda scale, mass: scale / mass, 2)
     largest_parts, exponential_parts = _parts(s)
 
-    @register_jitable
+    @subroutine
     def row_max(row, n):
         return largest(largest_parts(row, n))
 
-    @register_jitable
+    @subroutine
     def exponentials(row, out, n, top, ahead):
         return total(exponential_parts(row, out, n, top, ahead))
 
-    @register_jitable
+    @subroutine
     def scaled(row, n, factor):
         whole = n - n % lanes
         for j in range(0, whole, lanes):
@@ -96,7 +95,7 @@ def loops(s: Simd):
             e = multiply(load_first(row + whole * size, n - whole), factor)
             store_first(row + whole * size, e, n - whole)
 
-    @register_jitable
+    @subroutine
     def distribute(row, out, n, top, scale, label, ahead):
         """Store ``scale exp(x - top) / mass`` and return the mass, the sum of the exponentials.
 
@@ -132,18 +131,18 @@ def together(s: Simd):
     largest_parts, exponential_parts = _parts(s)
     transpose = s.transpose
 
-    @register_jitable
+    @subroutine
     def turn(square):
         transpose(square, width, square, width)
 
-    @register_jitable
+    @subroutine
     def largest(x, pitch, n, square):
         for i in range(lanes):
             store(square + i * width, largest_parts(x + i * pitch, n))
         turn(square)
         return greatest(square)
 
-    @register_jitable
+    @subroutine
     def exponentials(x, pitch, out, out_pitch, n, tops, square):
         """The sums; the exponentials are stored unless `out` is 0."""
         for i in range(lanes):
@@ -171,14 +170,14 @@ def columns(s: Simd):
     power = s.formula(lambda x, top: exp(x - top), 2)
     add = s.formula(lambda a, b: a + b, 2)
 
-    @register_jitable
+    @subroutine
     def largest(columns, n):
         top = start()
         for j in range(n):
             top = greater(load(columns + j * width), top)
         return top
 
-    @register_jitable
+    @subroutine
     def masses(columns, n, top, sums, keep):
         """The sums of a row's exponentials, which replace the columns if `keep`; `sums` is room."""
         for j in range(n):

@@ -2,9 +2,8 @@
 
 from functools import cache
 
-from numba.extending import register_jitable
-
 from ...vocabulary import fma
+from ..frontend import subroutine
 from ..memory import call, prefetch, span, word
 from ..simd import Simd
 from .blocks import copies, cut
@@ -25,7 +24,7 @@ def _packing(s: Simd):
     load, store, load_first = s.load, s.store, s.load_first
     transpose, copy, zero = s.transpose, s.copy, s.constant(0.0)
 
-    @register_jitable(forceinline=True)
+    @subroutine(inline=True)
     def pack_rows(source, stride, steps, columns, out, pitch):
         whole = columns - columns % nr
         rest = columns - whole
@@ -40,7 +39,7 @@ def _packing(s: Simd):
             for j in range(0, rest, lanes):
                 store(to + j * size, load_first(at + j * size, min(lanes, rest - j)))
 
-    @register_jitable(forceinline=True)
+    @subroutine(inline=True)
     def pack_columns(source, stride, steps, columns, out, pitch):
         for j in range(0, columns, lanes):
             p = j // nr

@@ -1,7 +1,6 @@
 """Rows with mean 0 and variance 1, and the gradient of that."""
 
-from numba.extending import register_jitable
-
+from ..frontend import subroutine
 from ..memory import span
 from ..simd import Simd
 
@@ -16,14 +15,14 @@ def _loops(s: Simd):
     square = s.formula(lambda x, mean: (x - mean) * (x - mean), 2)
     inverse = s.formula(lambda sum, share, eps: 1.0 / sqrt(fma(sum, share, eps)), 3)
 
-    @register_jitable
+    @subroutine
     def row_mean(row, n, share):
         mean = zero()
         for j in range(0, n, lanes):
             mean = add(mean, load(row + j * size, n - j))
         return multiply(total(mean), share)
 
-    @register_jitable
+    @subroutine
     def row_scale(row, n, mean, share, eps):
         spread = zero()
         for j in range(0, n, lanes):

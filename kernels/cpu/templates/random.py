@@ -1,12 +1,11 @@
 """Random numbers: the same for any number of threads."""
 
-from numba.extending import register_jitable
-
+from ..frontend import subroutine
 from ..memory import put_word, word
 from ..simd import Simd
 
 
-@register_jitable
+@subroutine
 def _shifted(z, by):
     """A 64-bit number without a sign, shifted right."""
     return (z >> by) & ((1 << (64 - by)) - 1)

@@ -1,8 +1,7 @@
 """One row times a matrix: as fast as the matrix comes from memory."""
 
-from numba.extending import register_jitable
-
 from ...vocabulary import fma
+from ..frontend import subroutine
 from ..memory import span
 from ..simd import Simd
 
@@ -23,7 +22,7 @@ def row(s: Simd):
     add, total, zero = s.formula(lambda a, b: a + b, 2), s.sum, s.constant(0.0)
     block = BLOCK_BYTES // size
 
-    @register_jitable(forceinline=True)
+    @subroutine(inline=True)
     def eight(sums, at, stride, x0, x1, x2, x3, x4, x5, x6, x7):
         sums = multiply_add(x0, load(at), sums)
         sums = multiply_add(x1, load(at + stride), sums)

@@ -3,8 +3,7 @@
 Each worker has the rows that `rows`, a table of spans, gives it.
 """
 
-from numba.extending import register_jitable
-
+from ..frontend import subroutine
 from ..memory import put_word, span
 from ..simd import Simd
 from .exponentials import NARROW, columns, loops, together
@@ -63,7 +62,7 @@ def logsumexp(s: Simd, difference: bool = False):
     column_max, column_sums = columns(s)
     together_max, together_sums = together(s)
 
-    @register_jitable
+    @subroutine
     def subtracted(row, out, n, top, level):
         whole = n - n % lanes
         for j in range(0, whole, lanes):
