@@ -6,7 +6,7 @@ import re
 import numpy as np
 import pytest
 
-from fusednn.kernels.cpu import jit
+from fusednn.kernels.cpu import compiler, jit
 from fusednn.kernels.cpu.isa import host
 from fusednn.kernels.cpu.tile import COLUMNS, ROWS, STEPS, tile
 
@@ -70,9 +70,9 @@ def test_fetching_changes_no_number(fetch, order, vectors):
 @pytest.mark.parametrize(("order", "vectors"), SHAPES)
 def test_the_largest_tile_keeps_its_sums_in_registers(dtype, order, vectors, fetches):
     isa = host()
-    machine = jit.target_machine(isa)
+    machine = compiler.target_machine(isa)
     kernel = tile(dtype, order, isa.max_rows(vectors), vectors, fetches)
-    assembly = machine.emit_assembly(jit.optimise([str(kernel.build(isa))], machine))
+    assembly = machine.emit_assembly(compiler.optimise([str(kernel.build(isa))], machine))
     lines = assembly.splitlines()
     spills = [line for line in lines if re.search("[xyz]mm.*rsp|rsp.*[xyz]mm", line)]
     if isa.name in ("avx512", "avx2"):

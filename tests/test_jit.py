@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 import fusednn as fnn
-from fusednn.kernels.cpu import isa, jit
+from fusednn.kernels.cpu import cache, isa, jit
 from fusednn.kernels.cpu.direct import elementwise
 from fusednn.kernels.cpu.pointwise import Pointwise
 
@@ -123,7 +123,7 @@ def test_more_threads_than_cores(threads):
 def test_objects_are_named_by_all_that_they_depend_on():
     kernels = [jit.Kernel("a", lambda isa: None), jit.Kernel("b", lambda isa: None)]
     kernels.append(jit.Kernel("a", lambda isa: None, source="a formula"))
-    assert len({jit._path(kernel) for kernel in kernels}) == 3
+    assert len({cache._path(jit._key(kernel)) for kernel in kernels}) == 3
 
 
 def test_kernels_of_one_name_and_two_formulas():

@@ -14,8 +14,9 @@ from typing import Any
 
 from llvmlite import ir
 
+from .compiler import ENTRY
 from .door import TYPE, function
-from .jit import ENTRY, Kernel, address
+from .jit import Kernel, address
 from .lanes import I64
 
 # Of CPython's headers: a slot, the type of a member, flags, and fields, in bytes, of a built-in

@@ -24,7 +24,8 @@ import numpy as np
 from llvmlite import ir
 
 from . import team
-from .jit import ENTRY, Kernel, address
+from .compiler import ENTRY
+from .jit import Kernel, address
 from .lanes import I64
 
 # The context of a door, in bytes: what its code finds at the data of its `self`, an array.

@@ -169,7 +169,7 @@ def lower(function) -> list[str]:
     `function` must not raise: sizes and addresses are checked before it is called. It returns
     nothing or, if it says so (``-> int``), an integer.
     """
-    from .jit import ENTRY
+    from .compiler import ENTRY
 
     names = list(signature(function).parameters)
     arguments = (types.int64,) * len(names)

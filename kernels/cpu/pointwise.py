@@ -11,8 +11,9 @@ from llvmlite import ir
 
 from ..trace import text, words
 from .build import PTR, VOID, Memory, loop
+from .compiler import ENTRY
 from .isa import ISA
-from .jit import ENTRY, Kernel
+from .jit import Kernel
 from .lanes import I64, Lanes
 
 SHORT_WORDS = frozenset(

@@ -18,8 +18,9 @@ from functools import cache
 from llvmlite import ir
 
 from .build import PTR, VOID, Memory, fence, loop, prefetch
+from .compiler import ENTRY
 from .isa import ISA
-from .jit import ENTRY, Kernel
+from .jit import Kernel
 from .lanes import I64, Lanes, opaque
 from .layout import LINE
 from .pointwise import Pointwise, finish

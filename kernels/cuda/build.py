@@ -13,8 +13,8 @@ from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
 
+from ..cpu.cache import cache_folder
 from ..cpu.isa import host
-from ..cpu.jit import cache_folder
 from .kernel import Module
 from .variants import PLAIN, Variant
 

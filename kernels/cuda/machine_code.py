@@ -12,7 +12,7 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
-from ..cpu.jit import cache_folder
+from ..cpu.cache import cache_folder
 from .build import SOURCE, BuildError, includes, keep, run_tool
 from .kernel import Instruction, Kernel, Module
 from .occupancy import GPUS, blocks

@@ -7,7 +7,7 @@ from dataclasses import astuple, dataclass
 from functools import cache
 from pathlib import Path
 
-from ..cpu.jit import cache_folder
+from ..cpu.cache import cache_folder
 from .build import cxx, keep, run_tool
 from .toolkit import include_folder
 
