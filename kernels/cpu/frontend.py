@@ -174,7 +174,7 @@ def lower(function) -> list[str]:
     names = list(signature(function).parameters)
     arguments = (types.int64,) * len(names)
     returned = types.int64 if signature(function).return_annotation is int else types.void
-    kernel = subroutine(function)
+    kernel = subroutine(function, inline=True)
     with target_override(NAME):
         kernel.compile(returned(*arguments))
     result = kernel.overloads[arguments]

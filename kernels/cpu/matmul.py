@@ -47,6 +47,9 @@ stays in the cache."""
 ONE_THREAD = 1 << 18
 """Multiply-adds of a product that is not worth a second thread."""
 
+WRITTEN = 32
+"""Steps of k up to which a product writes more than it computes."""
+
 WORTH_WAKING = 1 << 22
 """Multiply-adds of a product that is done before a sleeping thread is awake."""
 
@@ -128,11 +131,11 @@ def _shared(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Spans of rows and panels: workers share panels if they come out even, else rows.
 
-    Outer products and products of many rows are shared by rows: a core that writes half a row
-    fetches the other half, too, which is another core's, and reads all of A.
+    Products of short sums and of many rows are shared by rows: a core that writes half a row fetches
+    the other half, too, which is another core's, and reads all of A.
     """
     even = panels % workers == 0 or panels >= 8 * workers or m < panels
-    if k > 1 and m < 2 * n and panels >= workers and even:
+    if k > WRITTEN and m < 2 * n and panels >= workers and even:
         return whole(m, workers), spans(panels, workers)
     return spans(m, workers), whole(panels, workers)
 

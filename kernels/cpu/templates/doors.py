@@ -9,7 +9,7 @@ from inspect import signature
 from .. import door, predictor, team
 from ..frontend import subroutine
 from ..layout import together
-from ..matmul import DIRECT_BYTES, DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING
+from ..matmul import DIRECT_BYTES, DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING, WRITTEN
 from ..memory import ask, call, half_word, put_word, word
 from .arguments import launch, share, team_for
 from .matmul import matmul as _matmul
@@ -120,7 +120,7 @@ def matmul(s):
                 fits = workers > 0
         if fits:
             by_panels = as_row or workers == 1 or (
-                k > 1 and m < 2 * n and panels >= workers
+                k > WRITTEN and m < 2 * n and panels >= workers
                 and (panels % workers == 0 or panels >= 8 * workers or m < panels)
             )  # fmt: skip
             rows_of, panels_of = word(block + rows_of_at), word(block + panels_of_at)

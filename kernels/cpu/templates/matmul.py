@@ -23,6 +23,7 @@ def _packing(s: Simd):
     nr = 2 * lanes
     load, store, load_first = s.load, s.store, s.load_first
     transpose, copy, zero = s.transpose, s.copy, s.constant(0.0)
+    square, from_rows = s.square, s.from_rows
 
     @subroutine(inline=True)
     def pack_rows(source, stride, steps, columns, out, pitch):
@@ -49,6 +50,11 @@ def _packing(s: Simd):
                 to = out + p * pitch + q * width + (j - p * nr) * size
                 if columns - j >= lanes and steps - q >= lanes:
                     transpose(at, stride, to, width)
+                elif columns - j >= lanes:
+                    room = square()
+                    from_rows(at, stride, steps - q, room)
+                    for r in range(steps - q):
+                        store(to + r * width, load(room + r * lanes * size))
                 else:
                     for r in range(min(lanes, steps - q)):
                         store(to + r * width, zero())
@@ -92,32 +98,35 @@ def matmul(s: Simd):
         for p0 in range(p_first, p_last, group):
             p1 = min(p0 + group, p_last)
             first, last = p0 * nr, min(n, p1 * nr)
-            narrow_p = p1 - 1 if last - (p1 - 1) * nr <= lanes else p1
+            whole_p = p1 - 1 if last - first < (p1 - p0) * nr else p1
             for k0 in range(0, k, kc):
                 steps = min(kc, k - k0)
                 # What is read where it lies, but for the panel that does not fill its columns.
-                whole = last - last % nr if direct_b or outer else first
-                if copy_b and not outer:
+                whole = last - last % nr if direct_b else first
+                if outer:
+                    whole = last
+                if copy_b and whole < last:
                     source = b + k0 * b_stride + whole * size
                     to = packed + (whole - first) // nr * kc * wide
                     pack_rows(source, b_stride, steps, last - whole, to, kc * wide)
-                elif not outer:
+                elif not copy_b:
                     source = b + first * b_stride + k0 * size
                     pack_columns(source, b_stride, steps, last - first, packed, kc * wide)
                 for i0 in range(i_first, i_last, mc):
                     rows = min(mc, i_last - i0)
                     base = a + i0 * a_row + k0 * a_column
-                    count, each, longer = cut(rows, most)
-                    i = i0
-                    for t in range(count if copy_pitch else 0):
-                        # Where fewer rows are left than vectors hold, some before them, too.
-                        source = a + min(i, last_row) * a_row + k0 * a_column
-                        to = copied + t * steps * copy_pitch
-                        if by_rows:
-                            copy_rows(source, a_stride, steps, to, copy_pitch)
-                        else:
-                            copy_columns(source, a_stride, steps, to, copy_pitch)
-                        i += each + (1 if t < longer else 0)
+                    if copy_pitch:
+                        count, each, longer = cut(rows, most)
+                        i = i0
+                        for t in range(count):
+                            # Where fewer rows are left than vectors hold, some before them, too.
+                            source = a + min(i, last_row) * a_row + k0 * a_column
+                            to = copied + t * steps * copy_pitch
+                            if by_rows:
+                                copy_rows(source, a_stride, steps, to, copy_pitch)
+                            else:
+                                copy_columns(source, a_stride, steps, to, copy_pitch)
+                            i += each + (1 if t < longer else 0)
                     if outer:
                         # All there is to do is to write: one row after the other.
                         for i in range(i0, i0 + rows):
@@ -131,10 +140,18 @@ def matmul(s: Simd):
                                     store_first(out, row, last - j)
                     p_stop = p1 if outer else p0
                     while p_stop < p1:
-                        p_start, p_stop = p_stop, min(p_stop + run, narrow_p)
+                        p_start, p_stop, columns = p_stop, min(p_stop + run, whole_p), nr
                         width, table, limit = wide, tiles, most
-                        if p_start == narrow_p:
-                            width, table, limit, p_stop = vector, narrow_tiles, narrow_most, p1
+                        if p_start == whole_p:
+                            p_stop, columns = p1, last - p_start * nr
+                            if columns <= lanes:
+                                width, table, limit = vector, narrow_tiles, narrow_most
+                        partial = columns * size != width
+                        first_b, next_b = packed + (p_start - p0) * kc * wide, kc * wide
+                        stride_b = width
+                        if direct_b and columns == nr:
+                            first_b, next_b = b + k0 * b_stride + p_start * wide, wide
+                            stride_b = b_stride
                         count, each, longer = cut(rows, limit)
                         i = 0
                         for t in range(count):
@@ -144,18 +161,14 @@ def matmul(s: Simd):
                                 skipped = max(i0 + i - last_row, 0)
                                 source = copied + t * steps * copy_pitch + skipped * size
                                 stride = copy_pitch
+                            tile = word(table + 8 * mr)
+                            place = c + (i0 + i) * c_pitch + p_start * wide
                             for p in range(p_start, p_stop):
-                                columns = min(nr, n - p * nr)
-                                partial = columns * size != width
-                                from_b, from_stride = packed + (p - p0) * kc * wide, width
-                                if direct_b and columns == nr:
-                                    from_b, from_stride = b + k0 * b_stride + p * wide, b_stride
-                                place = c + (i0 + i) * c_pitch + p * wide
                                 out, out_pitch = place, c_pitch
                                 if p + 1 < p_stop and steps > ASKED_STEPS:
                                     for r in range(mr):
                                         ahead = place + r * c_pitch + wide
-                                        for line in range(0, width, 64):
+                                        for line in range(0, wide, 64):
                                             prefetch(ahead + line)
                                 if partial:
                                     out, out_pitch = edge, width
@@ -165,9 +178,10 @@ def matmul(s: Simd):
                                                 place + r * c_pitch + j * size, columns - j
                                             )
                                             store(edge + r * width + j * size, row)
+                                from_b = first_b + (p - p_start) * next_b
                                 call(
-                                    word(table + 8 * mr), 1, steps, source, stride, 0,
-                                    from_b, from_stride, out, out_pitch, k0,
+                                    tile, 1, steps, source, stride, 0, from_b, stride_b, out,
+                                    out_pitch, k0,
                                 )  # fmt: skip
                                 if partial:
                                     for r in range(mr):
@@ -176,6 +190,7 @@ def matmul(s: Simd):
                                             store_first(
                                                 place + r * c_pitch + j * size, row, columns - j
                                             )
+                                place += wide
                             i += mr
                     if formula and k0 + kc >= k:
                         call(
