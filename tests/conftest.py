@@ -44,3 +44,16 @@ def threads():
     before = team.get_num_threads()
     yield
     team.set_num_threads(before)
+
+
+@pytest.fixture(params=["one multiply-add a cycle", "two"])
+def any_blocking(request, monkeypatch):
+    """Products are cut as for this processor, and as for the others."""
+    from fusednn.kernels.cpu import blocking, matmul
+
+    chosen = blocking.FOR_TWO if request.param == "two" else blocking.FOR_ONE
+    monkeypatch.setattr(blocking, "FOR_ONE", chosen)
+    monkeypatch.setattr(blocking, "FOR_TWO", chosen)
+    matmul._plans.clear()
+    yield
+    matmul._plans.clear()

@@ -49,13 +49,13 @@ def test_every_buffer_of_a_training_step(widths, dtype, workers, threads, monkey
 
 
 @pytest.mark.parametrize("rows", [1, 15, 16, 17, 32, 33, 48, 100, 300])
-def test_batches_of_any_size(rows):
+def test_batches_of_any_size(rows, any_blocking):
     check_step(network(40, 35, 20, 6), Objective("mean_squared_error"), rows=rows)
 
 
 @pytest.mark.parametrize("inputs", [5, 16, 17, 300])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_inputs_that_are_copied_for_many_units(inputs, dtype):
+def test_inputs_that_are_copied_for_many_units(inputs, dtype, any_blocking):
     check_step(network(inputs, 150, 3, dtype=dtype), Objective("mean_squared_error"), rows=130)
 
 

@@ -51,7 +51,7 @@ def test_any_shape_and_layout(m, k, n, dtype, layout_a, layout_b):
     "shape", [(450, 130, 200), (64, 3072, 128), (3072, 64, 128), (700, 90, 5), (700, 1, 401)]
 )
 @pytest.mark.parametrize("layouts", [("C", "C"), ("F", "C"), ("C", "F"), ("F", "F")])
-def test_threads_do_not_change_a_bit(shape, layouts, threads):
+def test_threads_do_not_change_a_bit(shape, layouts, threads, any_blocking):
     results = []
     for count in (1, 2, 3):
         team.set_num_threads(count)
@@ -72,7 +72,7 @@ def test_threads_do_not_change_a_bit(shape, layouts, threads):
 )
 @pytest.mark.parametrize("layouts", [("C", "C"), ("F", "C"), ("C", "F")])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_copies_and_packs(shape, layouts, dtype):
+def test_copies_and_packs(shape, layouts, dtype, any_blocking):
     m, k, n = shape
     rng = np.random.default_rng(1)
     a = make(rng, m, k, dtype, layouts[0])
@@ -99,7 +99,7 @@ def test_one_row_is_what_it_is_among_others(k, n, dtype, threads):
 
 @pytest.mark.parametrize("shape", [(2, 1024, 9), (29, 1024, 40), (60, 512, 33), (121, 4096, 70)])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
-def test_rows_that_share_sets_of_the_cache_change_no_bit(shape, dtype, threads):
+def test_rows_that_share_sets_of_the_cache_change_no_bit(shape, dtype, threads, any_blocking):
     m, k, n = shape
     rng = np.random.default_rng(2)
     apart = rng.standard_normal((m, k + 3)).astype(dtype)[:, :k]

@@ -9,6 +9,7 @@ from threading import RLock
 import numpy as np
 
 from . import catalog, team
+from .blocking import blocking
 from .door import BLOCKS
 from .isa import ISA, host
 from .jit import Kernel, compiled
@@ -17,16 +18,15 @@ from .plan import Plan, Scratch, Slot, Tiles, tile_rows
 from .sharing import sizes, spans, whole
 from .tile import COLUMNS, ROWS
 
-# Blocks: rows of A where it is copied; bytes of a row of A in a tile, all of whose rows stay in L1;
-# bytes of the panels of B that are packed together. Few tiles of rows take shorter ones, of more
-# panels, so that B's rows come in long runs.
 MC = 112
-ROW_BYTES, FEW_TILES_ROW_BYTES, FEW_TILES = 2048, 1024, 4
-GROUP_BYTES = 256 * 1024
+"""Rows of a block of A where it is copied."""
 
-COLUMNS_WORTH, ROWS_WORTH, COPIED_GROUP = 4, 16, 16
-"""Panels for which A is copied, if its columns or its rows are contiguous, and that are packed then
-at least."""
+GROUP_BYTES, COPIED_GROUP = 256 * 1024, 16
+"""Bytes of the panels of B that are packed together, and how many there are at least if A is copied
+for them."""
+
+FEW_TILES, DIRECT_TILES = 4, 10
+"""Tiles of rows that count as few for `Blocking`, and for which packing B would not pay."""
 
 KEPT = 512  # plans
 
@@ -39,10 +39,6 @@ FIELDS = (
 
 MOST_WORK = 1 << 23
 """Multiply-adds of the largest product that the door takes, holding Python's lock meanwhile."""
-
-DIRECT_TILES, DIRECT_BYTES = 10, 512 * 1024
-"""B is read where it lies if its panels pass so few whole tiles that packing costs more, and if it
-stays in the cache."""
 
 ONE_THREAD = 1 << 18
 """Multiply-adds of a product that is not worth a second thread."""
@@ -131,11 +127,11 @@ def _shared(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Spans of rows and panels: workers share panels if they come out even, else rows.
 
-    Products of short sums and of many rows are shared by rows: a core that writes half a row fetches
-    the other half, too, which is another core's, and reads all of A.
+    Products of short sums and of many rows are shared by rows: a core that writes half a row
+    fetches the other half, too, which is another core's, and reads all of A.
     """
     even = panels % workers == 0 or panels >= 8 * workers or m < panels
-    if k > WRITTEN and m < 2 * n and panels >= workers and even:
+    if k > WRITTEN and m < n and panels >= workers and even:
         return whole(m, workers), spans(panels, workers)
     return spans(m, workers), whole(panels, workers)
 
@@ -169,10 +165,12 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
     rows_of, panels_of = _shared(m, k, n, panels, workers)
     rows = sizes(rows_of)
     most = isa.max_rows(2)
-    fits = max(rows) <= DIRECT_TILES * most and k * b_stride <= DIRECT_BYTES
+    blocks = blocking(isa)
+    fits = max(rows) <= DIRECT_TILES * most and k * b_stride <= blocks.direct_bytes
     direct_b = b_order == ROWS and fits
     few = max(rows) <= FEW_TILES * most and not direct_b
-    kc = even(k, (FEW_TILES_ROW_BYTES if few else ROW_BYTES) // np.dtype(dtype).itemsize)
+    row_bytes = blocks.few_tiles_row_bytes if few else blocks.row_bytes
+    kc = even(k, row_bytes // np.dtype(dtype).itemsize)
     mc, copy_pitch = _copied(
         isa, dtype, a_order, a_stride, rows, k % kc or kc, max(sizes(panels_of))
     )
@@ -204,7 +202,8 @@ def _copied(
     """
     most = isa.max_rows(2)
     pitch = whole_vectors(most, dtype, isa)
-    worth = COLUMNS_WORTH if order == COLUMNS else ROWS_WORTH
+    blocks = blocking(isa)
+    worth = blocks.columns_worth if order == COLUMNS else blocks.rows_worth
     scattered = order == COLUMNS or together(most, stride) < most
     fills = min(rows) >= pitch // np.dtype(dtype).itemsize and steps >= isa.lanes(dtype)
     copies = scattered and fills and panels >= worth

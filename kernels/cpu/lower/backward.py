@@ -11,6 +11,7 @@ import numpy as np
 from ...formulas import ACTIVATIONS, OPTIMIZERS
 from ...program import Call
 from .. import catalog
+from ..blocking import blocking
 from ..layout import Panels, Turned, padded, whole_vectors
 from ..plan import Scratch
 from ..pointwise import Pointwise, operands
@@ -20,9 +21,6 @@ from .base import BLOCK_ROWS, FEW_STEPS, GROUP, PREFETCH_BYTES, Base, blocks
 
 PACKED_BYTES = 256 * 1024
 """Of the output's gradient that a group of panels takes: a part of an L2 cache."""
-
-WORTH_COPYING = 4
-"""Panels of a worker for which a tile's columns of the layer's input are copied."""
 
 
 class Backward(Base):
@@ -126,7 +124,7 @@ class Backward(Base):
         columns = padded(w.k, self.lanes)
         copy_pitch = whole_vectors(self.most[0], self.dtype, self.isa)
         passes = min(group, max(sizes(panels_of)))
-        if passes < WORTH_COPYING or columns * self.size < copy_pitch:
+        if passes < blocking(self.isa).columns_worth or columns * self.size < copy_pitch:
             copy_pitch = 0
         copy = -(-BLOCK_ROWS // self.most[0]) * self.rows * copy_pitch
         scratch = (group * self.rows + 1 + max(self.most)) * width + copy

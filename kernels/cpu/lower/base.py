@@ -7,6 +7,7 @@ import numpy as np
 from ... import lowering
 from ...program import Program
 from .. import catalog
+from ..blocking import blocking
 from ..buffers import Buffers
 from ..layout import LINE, Matrix, Panels, even, together
 from ..plan import Plan, Tiles, tile_rows
@@ -14,10 +15,8 @@ from ..pointwise import Pointwise, operands
 from ..sharing import Use, sizes, spans, whole
 from ..tile import ROWS
 
-# Blocks of the matrix products, in rows and bytes: A's block is a quarter of a small L2 cache and
-# B's two thirds of a small L1 cache.
+# Blocks of the matrix products: rows of A, a quarter of a small L2 cache, and panels of B.
 BLOCK_ROWS = 256
-BLOCK_BYTES = 32 * 1024
 GROUP = 8
 
 PREFETCH_BYTES = 512 * 1024
@@ -127,7 +126,7 @@ class Base(lowering.Lowering):
         # Weights that pass a single tile come as fast as memory; others wait in the cache.
         single = max(sizes(rows_of)) <= together(self.most[0], source["a_pitch"])
         fetches = (2 if single else 1) if w.nbytes > PREFETCH_BYTES else 0
-        kc = k if fetches == 2 else even(k, BLOCK_BYTES // (2 * self.isa.vector_bytes))
+        kc = k if fetches == 2 else even(k, blocking(self.isa).few_tiles_row_bytes // self.size)
         half = k * self.isa.vector_bytes
         self.plan.add(
             catalog.op("gemm", "forward", self.dtype), use, rows_of=rows_of, panels_of=panels_of,

@@ -7,9 +7,10 @@ fits; what does not fit is handed to the function in Python. Python's lock is he
 from inspect import signature
 
 from .. import door, predictor, team
+from ..blocking import blocking
 from ..frontend import subroutine
 from ..layout import together
-from ..matmul import DIRECT_BYTES, DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING, WRITTEN
+from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING, WRITTEN
 from ..memory import ask, call, half_word, put_word, word
 from .arguments import launch, share, team_for
 from .matmul import matmul as _matmul
@@ -51,6 +52,7 @@ def matmul(s):
     rows_wide, most_at, narrow_most_at = at["rows_wide"], at["most"], at["narrow_most"]
     rows_of_at, panels_of_at, scratch_at = at["rows_of"], at["panels_of"], at["scratch_size"]
     job_at, table_at, room_at = at["job"], at["table"], at["room"]
+    direct_bytes = blocking(s.isa).direct_bytes
 
     def kernel(self, args, nargs, kwnames) -> int:
         context = word(self + DATA)
@@ -105,7 +107,7 @@ def matmul(s):
             turn_b = (b_down == size or k == 1) and (b_across >= k * size or n == 1)
             panels = (n + nr - 1) // nr
             most, narrow_most = word(block + most_at), word(block + narrow_most_at)
-            direct_b = copy_b and m <= DIRECT_TILES * most and k * b_down <= DIRECT_BYTES
+            direct_b = copy_b and m <= DIRECT_TILES * most and k * b_down <= direct_bytes
             if by_rows:
                 most, narrow_most = side_by_side(most, a_down), side_by_side(narrow_most, a_down)
             as_row = m == 1 and by_rows
@@ -120,7 +122,7 @@ def matmul(s):
                 fits = workers > 0
         if fits:
             by_panels = as_row or workers == 1 or (
-                k > WRITTEN and m < 2 * n and panels >= workers
+                k > WRITTEN and m < n and panels >= workers
                 and (panels % workers == 0 or panels >= 8 * workers or m < panels)
             )  # fmt: skip
             rows_of, panels_of = word(block + rows_of_at), word(block + panels_of_at)
