@@ -15,10 +15,14 @@ class Blocking(NamedTuple):
     Attributes
     ----------
     row_bytes : int
-        Of a row of A in a tile, all of whose rows stay in L1.
+        Of a row of A in a tile.
     few_tiles_row_bytes : int
         The same where few tiles of rows read B: shorter rows, of more panels of B that are packed
         together, so that B's rows come in long runs.
+    group_bytes : int
+        Of the panels of B that are packed together.
+    block_rows : int
+        Of A, which stay in the cache while such panels pass, unless those are what stays.
     direct_bytes : int
         Of a B that stays in the cache: few tiles of rows read it where it lies.
     columns_worth, rows_worth : int
@@ -27,13 +31,17 @@ class Blocking(NamedTuple):
 
     row_bytes: int
     few_tiles_row_bytes: int
+    group_bytes: int
+    block_rows: int
     direct_bytes: int
     columns_worth: int
     rows_worth: int
 
 
-FOR_TWO = Blocking(2048, 1024, 512 * 1024, 4, 16)
-FOR_ONE = Blocking(4096, 4096, NEVER, NEVER, NEVER)
+# A tile's rows of A stay in L1 and the packed panels in L2 ...
+FOR_TWO = Blocking(2048, 1024, 256 * 1024, NEVER, 512 * 1024, 4, 16)
+# ... or blocks of A in L2, while the panels come from L3.
+FOR_ONE = Blocking(8192, 4096, 2 * 1024 * 1024, 224, NEVER, NEVER, NEVER)
 
 
 def blocking(isa: ISA) -> Blocking:

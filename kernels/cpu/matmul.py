@@ -21,9 +21,8 @@ from .tile import COLUMNS, ROWS
 MC = 112
 """Rows of a block of A where it is copied."""
 
-GROUP_BYTES, COPIED_GROUP = 256 * 1024, 16
-"""Bytes of the panels of B that are packed together, and how many there are at least if A is copied
-for them."""
+COPIED_GROUP = 16
+"""Panels of B that are packed together at least if A is copied for them."""
 
 FEW_TILES, DIRECT_TILES = 4, 10
 """Tiles of rows that count as few for `Blocking`, and for which packing B would not pay."""
@@ -175,7 +174,7 @@ def _plan(dtype, m, n, k, a_order, a_stride, b_order, b_stride, pitch, workers) 
         isa, dtype, a_order, a_stride, rows, k % kc or kc, max(sizes(panels_of))
     )
     least = COPIED_GROUP if copy_pitch else 1
-    group = min(panels, max(least, GROUP_BYTES // (kc * width)))
+    group = min(panels, max(least, blocks.group_bytes // (kc * width)))
     scratch = (group * kc + isa.max_rows(1)) * width + -(-mc // most) * kc * copy_pitch
     tiles = _tiles(isa, a_order, a_stride, rows, n, lanes, mc)
     if copy_pitch:
@@ -207,7 +206,7 @@ def _copied(
     scattered = order == COLUMNS or together(most, stride) < most
     fills = min(rows) >= pitch // np.dtype(dtype).itemsize and steps >= isa.lanes(dtype)
     copies = scattered and fills and panels >= worth
-    return (MC, pitch) if copies else (max(rows), 0)
+    return (MC, pitch) if copies else (min(max(rows), blocks.block_rows), 0)
 
 
 def _tiles(isa: ISA, order: str, stride: int, rows, n: int, lanes: int, block: int) -> dict:
