@@ -6,6 +6,7 @@ from networks import assert_close, data, fill, network, scalars
 
 from fusednn.kernels.cpu import executor as cpu
 from fusednn.kernels.cpu import team
+from fusednn.kernels.cpu.lower import backward
 from fusednn.kernels.formulas import ACTIVATIONS, LOSSES, METRICS, OPTIMIZERS
 from fusednn.kernels.program import CROSS_ENTROPY, Dense, Network, Objective
 from fusednn.kernels.reference import ReferenceExecutor
@@ -32,6 +33,27 @@ def check_step(net, objective, optimizer="adam", rows=23, seed=7):
     for i, name in enumerate(("value", *objective.metrics)):
         assert_close(judged[:, i], expected[name], net.dtype, name)
     return compared
+
+
+@pytest.mark.parametrize("optimizer", ["adam", "sgd", "rmsprop"])
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize(("widths", "rows"), [((40, 150, 3), 130), ((70, 129, 40), 64)], ids=str)
+def test_the_rule_beside_a_tile_changes_no_bit(
+    widths, rows, dtype, optimizer, threads, monkeypatch
+):
+    monkeypatch.setattr(cpu, "PARALLEL_FLOPS", 0)
+    monkeypatch.setattr(backward, "PREFETCH_BYTES", 0)
+    net, objective = network(*widths, dtype=dtype), Objective("mean_squared_error")
+    x, t = data(net, objective, 3 * rows - 5)
+    learned = []
+    for registers, workers in ((0, 1), (0, 2), (1 << 20, 1)):
+        monkeypatch.setattr(backward, "MANY_REGISTERS", registers)
+        team.set_num_threads(workers)
+        ours, _ = pair(net, objective, optimizer)
+        ours.train(x, t, np.arange(len(x)), rows, scalars(optimizer, 3), seed=7, first_step=1)
+        learned.append([*ours.get_parameters(), *ours.get_states()])
+    for beside, alone in zip(learned[0] + learned[1], 2 * learned[2], strict=True):
+        np.testing.assert_array_equal(beside, alone)
 
 
 SHAPES = [(8, 32, 32, 1), (3, 1, 2), (37, 50, 70, 11), (100, 33, 16, 17, 5), (65, 130, 10), (5, 4),

@@ -8,7 +8,10 @@ import pytest
 
 from fusednn.kernels.cpu import compiler, jit
 from fusednn.kernels.cpu.isa import host
-from fusednn.kernels.cpu.tile import COLUMNS, ROWS, STEPS, tile
+from fusednn.kernels.cpu.lower.backward import MOST_BETWEEN
+from fusednn.kernels.cpu.pointwise import Pointwise, operands
+from fusednn.kernels.cpu.tile import COLUMNS, ROWS, STEPS, applying_tile, tile
+from fusednn.kernels.formulas import OPTIMIZERS
 
 SHAPES = [(order, vectors) for order in (ROWS, COLUMNS) for vectors in (1, 2)]
 
@@ -85,3 +88,63 @@ def test_the_largest_tile_keeps_its_sums_in_registers(dtype, order, vectors, fet
         least = (STEPS + 1 if several else 1) + (fetches is not None)
         assert rest == 0 and least <= steps <= 2 * least
         assert several or fetches is not None or steps == 1
+
+
+def update(name):
+    """An optimizer's rule as weights' gradients apply it, and its scalars in its first step."""
+    rule = OPTIMIZERS[name]
+    kept, numbers = 1 + len(rule.states), rule.scalars(1, **rule.options)
+    return Pointwise(name, rule.update, 1 + kept, kept, len(numbers)), kept, numbers
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", ["adam", "sgd"])
+@pytest.mark.parametrize(("steps", "k", "count"), [(2, 9, 4), (3, 40, 10), (4, 16, 4), (2, 5, 0)])
+@pytest.mark.parametrize("fetches", [0, 2])
+def test_an_applying_tile_is_a_tile_and_a_rule(dtype, name, steps, k, count, fetches):
+    spec, kept, numbers = update(name)
+    rng = np.random.default_rng(k)
+    rows, lanes = 5, host().lanes(dtype)
+    a = rng.standard_normal((k, rows + 3)).astype(dtype)
+    b = rng.standard_normal((k, 2 * lanes)).astype(dtype)
+    before = rng.standard_normal(count * lanes).astype(dtype)
+    column, scalars = 7, np.array(numbers, dtype)
+    matrices = rng.random((kept, column + count * lanes + 7)).astype(dtype)
+    c = np.full((rows + 1, 2 * lanes), 7, dtype)
+    fetched = np.full(2, b.ctypes.data)
+
+    def table(arrays):
+        places = [(array.ctypes.data, 0) for array in arrays]
+        return operands(*places, *places, scalars=scalars.ctypes.data)
+
+    expected, sums = matrices.copy(), c.copy()
+    plain = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 10)(
+        jit.address(tile(dtype, COLUMNS, rows, 2))
+    )
+    plain(1, k, a.ctypes.data, a.strides[0], 0, b.ctypes.data, b.strides[0], sums.ctypes.data,
+          sums.strides[0], 0)  # fmt: skip
+    rule = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 7)(jit.address(spec.kernel(dtype)))
+    rule(table(expected).ctypes.data, 0, 1, column, len(before), before.ctypes.data, 0)
+
+    kernel = applying_tile(dtype, rows, 2, fetches, spec, steps)
+    both = ctypes.CFUNCTYPE(None, *[ctypes.c_int64] * 12)(jit.address(kernel))
+    places = table(matrices)
+    both(k, a.ctypes.data, a.strides[0], b.ctypes.data, b.strides[0], c.ctypes.data,
+         fetched.ctypes.data, 0, places.ctypes.data, column, before.ctypes.data, count)  # fmt: skip
+    np.testing.assert_array_equal(c, sums)
+    np.testing.assert_array_equal(matrices, expected)
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_an_applying_tile_keeps_its_sums_in_registers(name, dtype):
+    isa = host()
+    machine = compiler.target_machine(isa)
+    spec, kept, _ = update(name)
+    rows = isa.max_rows(2) - 1
+    kernel = applying_tile(dtype, rows, 2, kept, spec, MOST_BETWEEN)
+    assembly = machine.emit_assembly(compiler.optimise([str(kernel.build(isa))], machine))
+    if isa.name == "avx512":
+        assert not re.search("[xyz]mm.*rsp|rsp.*[xyz]mm", assembly)
+        fused = len(re.findall(r"vfmadd\d+p", assembly))
+        assert fused >= (MOST_BETWEEN + 1) * rows * 2

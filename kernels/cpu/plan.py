@@ -15,7 +15,7 @@ from .layout import LINE
 from .pointwise import Pointwise
 from .sharing import Use, barriers
 from .team import FIRST, FLUSH, LAST, SCALAR_BYTES, SCALARS, job_record, team
-from .tile import finishing_tile, tile
+from .tile import applying_tile, finishing_tile, tile
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Slot:
 class Tiles:
     """A field that is the address of a table of micro-kernels, by number of rows.
 
-    With a `formula` they are finishing tiles, and the table is the field's own.
+    With a `formula` they are finishing tiles or, with `steps`, applying tiles, and the table is the
+    field's own.
     """
 
     order: str
@@ -37,6 +38,7 @@ class Tiles:
     rows: frozenset[int]
     fetches: int | None = None
     formula: Pointwise | None = None
+    steps: int = 0
 
     def table(self, dtype: str, isa: ISA) -> np.ndarray:
         """The addresses by number of rows, as far as they have been compiled in this process."""
@@ -49,6 +51,10 @@ class Tiles:
         return {n: self._kernel(dtype, n) for n in sorted(self.rows) if n}
 
     def _kernel(self, dtype: str, rows: int) -> Kernel:
+        if self.formula and self.steps:
+            return applying_tile(
+                dtype, rows, self.vectors, self.fetches or 0, self.formula, self.steps
+            )
         if self.formula:
             return finishing_tile(dtype, self.order, rows, self.vectors, self.formula)
         return tile(dtype, self.order, rows, self.vectors, self.fetches)

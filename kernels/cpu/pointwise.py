@@ -164,13 +164,17 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool, stream: bool) ->
 
 def _placed(spec: Pointwise, memory: Memory, table, row, column) -> tuple[list, list, list]:
     """Scalars, and where the block's matrices but the first start, and their row strides."""
+    scalars, starts, strides = _addresses(spec, memory, table, row, column)
+    return _fixed(spec, memory, scalars), starts, strides
+
+
+def _addresses(spec: Pointwise, memory: Memory, table, row, column) -> tuple[ir.Value, list, list]:
     bd = memory.builder
 
     def word(i):
         return bd.load(bd.inttoptr(bd.add(table, I64(8 * i)), I64.as_pointer()))
 
     scalars = bd.inttoptr(word(0), PTR)
-    fixed = [memory.broadcast(bd.gep(scalars, [I64(i * memory.size)])) for i in range(spec.scalars)]
     starts, strides = [], []
     for i in range(spec.inputs - 1 + spec.outputs + spec.sums):
         base, stride = word(1 + 2 * i), word(2 + 2 * i)
@@ -179,7 +183,32 @@ def _placed(spec: Pointwise, memory: Memory, table, row, column) -> tuple[list, 
             start = bd.add(start, bd.mul(column, I64(memory.size)))
         starts.append(bd.inttoptr(start, PTR))
         strides.append(stride)
-    return fixed, starts, strides
+    return scalars, starts, strides
+
+
+def _fixed(spec: Pointwise, memory: Memory, scalars) -> list:
+    places = (memory.builder.gep(scalars, [I64(i * memory.size)]) for i in range(spec.scalars))
+    return [memory.broadcast(place) for place in places]
+
+
+def along(
+    spec: Pointwise, memory: Memory, table, column, first
+) -> tuple[list, Callable[[list], list]]:
+    """The formula over one row, a vector at a time, with nothing kept in registers in between.
+
+    Its outputs replace the inputs after the first, which starts at `first`. Returns where inputs
+    start, and a function that does the vectors at such places and returns those of the next.
+    """
+    bd = memory.builder
+    scalars, starts, _ = _addresses(spec, memory, table, I64(0), column)
+
+    def one(places: list) -> list:
+        known = {i: _vectors(memory, place, 1) for i, place in enumerate(places)}
+        written = dict(enumerate(places[1:], spec.inputs))
+        _one_row(spec, memory, known, written, _fixed(spec, memory, scalars))
+        return [bd.gep(place, [I64(memory.bytes)]) for place in places]
+
+    return [first, *starts[: spec.inputs - 1]], one
 
 
 def finish(spec: Pointwise, memory: Memory, table, row, column, rows: list[list]) -> None:

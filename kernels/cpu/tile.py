@@ -23,7 +23,7 @@ from .isa import ISA
 from .jit import Kernel
 from .lanes import I64, Lanes, opaque
 from .layout import LINE
-from .pointwise import Pointwise, finish
+from .pointwise import Pointwise, along, finish
 
 ROWS = "rows"
 """A's row i starts at ``a + i * a_stride`` and is contiguous along k."""
@@ -66,6 +66,29 @@ def finishing_tile(dtype: str, order: str, rows: int, vectors: int, spec: Pointw
     name = f"tile {dtype} {order} {rows}x{vectors} finished by {formula.name}"
     return Kernel(
         name, lambda isa: _Finishing(dtype, order, rows, vectors, spec, isa).module, formula.source
+    )
+
+
+def applying_tile(
+    dtype: str, rows: int, vectors: int, fetches: int, spec: Pointwise, steps: int
+) -> Kernel:
+    """The micro-kernel that applies a formula to the sums of the tile before, while it computes.
+
+    A formula with divisions and roots takes a hundredth of a tile's time for each vector, in units
+    that multiply-adds have no use for. It takes a vector after every `steps` steps of k.
+
+    Its arguments are ``(k, a, a_stride, b, b_stride, c, fetched, offset, operands, column, before,
+    count)``: A is by columns, C without gaps. `before` is the address of the other tile's sums,
+    `count` their vectors, for which k must suffice, and `column` their place in the matrices of the
+    table `operands`, see `Pointwise`. With each goes a line of every fetched array, from `offset`
+    on.
+    """
+    formula = spec.kernel(dtype)
+    name = f"tile {dtype} {rows}x{vectors} fetching {fetches} applying {formula.name} after {steps}"
+    return Kernel(
+        name,
+        lambda isa: _Applying(dtype, rows, vectors, fetches, spec, steps, isa).module,
+        formula.source,
     )
 
 
@@ -135,6 +158,13 @@ class _Tile:
                 c = i * self.vectors + j
                 acc[c] = self._fma(factor, column, acc[c])
 
+    def _arrays(self, table, count):
+        """The arrays that are fetched from."""
+        bd = self.builder
+        for i in range(count):
+            place = bd.inttoptr(bd.add(table, I64(8 * i)), I64.as_pointer())
+            yield bd.inttoptr(bd.load(place), PTR)
+
     def _fma(self, a, b, c):
         real = self.memory.real
         a, b, c = (Lanes(self.builder, v, real, self.isa) for v in (a, b, c))
@@ -159,7 +189,7 @@ class _Summing(_Tile):
         if fetch:
             fetched, offset, lines = fetch
             some = bd.select(bd.icmp_signed("<", lines, k), lines, k)
-            wanted = [bd.gep(array, [offset]) for array in self._arrays(fetched)]
+            wanted = [bd.gep(array, [offset]) for array in self._arrays(fetched, self.fetches)]
         m, rest = len(wanted), bd.sub(k, some) if wanted else k
 
         def chunk(_, state):
@@ -195,13 +225,6 @@ class _Summing(_Tile):
             acc.append(phi)
         return acc
 
-    def _arrays(self, table):
-        """The arrays that are fetched from."""
-        bd = self.builder
-        for i in range(self.fetches or 0):
-            place = bd.inttoptr(bd.add(table, I64(8 * i)), I64.as_pointer())
-            yield bd.inttoptr(bd.load(place), PTR)
-
     def _c(self, c, c_stride, i, j):
         bd = self.builder
         offset = bd.add(bd.mul(c_stride, I64(i)), I64(j * self.isa.vector_bytes))
@@ -221,4 +244,41 @@ class _Finishing(_Tile):
         _, _, *sums = self._steps(k, stride, b_stride, [a, b, *[self.memory.zero] * count])
         by_row = [sums[i : i + vectors] for i in range(0, count, vectors)]
         finish(spec, self.memory, table, row, column, by_row)
+        bd.ret_void()
+
+
+class _Applying(_Tile):
+    """Sums go to C, and those of the tile before through a formula."""
+
+    def __init__(
+        self, dtype: str, rows: int, vectors: int, fetches: int, spec: Pointwise, steps: int,
+        isa: ISA,
+    ):  # fmt: skip
+        super().__init__(dtype, COLUMNS, rows, vectors, isa, 12)
+        k, a, stride, b, b_stride, c, fetched, offset, table, column, before, count = self.arguments
+        bd, memory = self.builder, self.memory
+        a, b, c, before = (bd.inttoptr(p, PTR) for p in (a, b, c, before))
+        wanted = [bd.gep(array, [offset]) for array in self._arrays(fetched, fetches)]
+        places, one = along(spec, memory, table, column, before)
+        m, n = len(wanted), len(places)
+
+        def turn(_, state):
+            wanted, places, (a, b, *acc) = state[:m], state[m : m + n], state[m + n :]
+            for line in wanted:
+                prefetch(bd, line)
+            wanted = [bd.gep(line, [I64(LINE)]) for line in wanted]
+            places = one(places)
+            for _ in range(steps):
+                fence(bd)
+                self._step([a], [], b, acc)
+                a, b = bd.gep(a, [stride]), bd.gep(b, [b_stride])
+            fence(bd)
+            return [*wanted, *places, a, b, *acc]
+
+        state = [*wanted, *places, a, b, *[memory.zero] * (rows * vectors)]
+        state = loop(bd, count, 1, state, turn)[m + n :]
+        rest = bd.sub(k, bd.mul(count, I64(steps)))
+        _, _, *sums = self._steps(rest, stride, b_stride, state)
+        for i, value in enumerate(sums):
+            memory.store(value, bd.gep(c, [I64(i * memory.bytes)]))
         bd.ret_void()

@@ -310,7 +310,9 @@ def weight_gradient(s: Simd):
     """``rule(x.T @ dz, w, ...)`` tile by tile, and the same for the bias with dz's column sums.
 
     The gradient never reaches memory: a tile of it lies in L1 when the rule reads it. While a tile
-    is computed, the weights and states of the next one are asked for.
+    is computed, the weights and states of the next one are asked for. If it `applies`, a wide tile
+    is an applying tile: meanwhile the rule works on the one before, and what is asked for is its
+    own, for the tile after it.
 
     The blocks: the panels of dz in a `group`, and the columns of x that make `mc` rows of w, stay
     in L2 while the panels of w pass. Where a `group` has many panels, a tile's columns of x are
@@ -324,12 +326,14 @@ def weight_gradient(s: Simd):
     def kernel(
         step, worker, workers, k_of, panels_of, x, x_pitch, m, w_pitch, dz, dz_pitch, narrow,
         tiles, narrow_tiles, most, narrow_most, scratch, scratch_step, group, mc,
-        x_columns, copy_pitch, fetched, rule, operands, bias_operands,
+        x_columns, copy_pitch, applies, fetched, rule, operands, bias_operands,
     ):  # fmt: skip
         packed = scratch + worker * scratch_step
         sums = packed + group * m * wide
-        gradient = sums + wide
-        copy = gradient + most * wide
+        room = max(most * wide, narrow_most * vector)
+        gradient, other = sums + wide, sums + wide + room
+        copy = other + room
+        before, waiting = 0, 0  # what the rule has still to do: where in w, how many vectors
         last = x_columns - copy_pitch // size
         i_first, i_last = span(k_of, worker)
         p_first, p_last = span(panels_of, worker)
@@ -369,6 +373,16 @@ def weight_gradient(s: Simd):
                         if copy_pitch and p != narrow:
                             source = copy + t * m * copy_pitch + max(i - last, 0) * size
                             pitch = copy_pitch
+                        i += n
+                        if applies and p != narrow:
+                            call(
+                                word(table + 8 * n), m, source, pitch,
+                                packed + (p - p0) * m * wide, width, gradient, fetched, offset,
+                                operands, before // size, other, waiting,
+                            )  # fmt: skip
+                            gradient, other = other, gradient
+                            before, waiting = offset, n * width // vector
+                            continue
                         following = offset + n * width
                         if t == count - 1:
                             beside = vector if p + 1 == narrow else wide
@@ -381,6 +395,7 @@ def weight_gradient(s: Simd):
                         call(
                             rule, operands, 0, 1, offset // size, n * width // size, gradient, 0
                         )  # fmt: skip
-                        i += n
+        if waiting:
+            call(rule, operands, 0, 1, before // size, waiting * vector // size, other, 0)
 
     return kernel
