@@ -47,6 +47,22 @@ def test_a_second_process_compiles_nothing_and_needs_no_numba(tmp_path):
     assert warm == cold.replace("True", "False")
 
 
+LATE = """
+import atexit
+import concurrent.futures.thread
+import numpy as np
+import fusednn as fnn
+atexit.register(lambda: print(fnn.sigmoid(np.zeros(3, "f4"))))
+"""
+
+
+def test_kernels_are_compiled_while_the_interpreter_ends(tmp_path):
+    env = os.environ | {"FUSEDNN_CACHE": str(tmp_path)}
+    command = [sys.executable, "-c", LATE]
+    result = subprocess.run(command, env=env, capture_output=True, text=True, timeout=300)
+    assert result.stdout == "[0.5 0.5 0.5]\n", result.stderr
+
+
 def test_damaged_objects_are_compiled_again(tmp_path):
     good, _ = run(tmp_path)
     objects = sorted((tmp_path / "kernels").glob("*.o"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 from collections.abc import Hashable, Iterable, Mapping
 from contextlib import contextmanager
-from functools import cache
+from functools import cache, partial
 from inspect import signature
 from typing import TypeVar
 
@@ -32,8 +32,12 @@ def objects(sources: Mapping[Name, object], isa: ISA) -> dict[Name, tuple[list[s
         waiting = {}
         for name in in_order:
             parameters, modules = _lower(sources[name])
-            waiting[name] = parameters, llvm.submit(_emit, modules, machine)
-        return {name: (parameters, code.result()) for name, (parameters, code) in waiting.items()}
+            emit = partial(_emit, modules, machine)
+            try:
+                waiting[name] = parameters, llvm.submit(emit).result
+            except RuntimeError:  # no thread starts while the interpreter ends
+                waiting[name] = parameters, emit
+        return {name: (parameters, code()) for name, (parameters, code) in waiting.items()}
 
 
 @contextmanager
