@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import cached_property, partial
 from inspect import signature
+from operator import attrgetter
 from typing import Any
 
 from llvmlite import ir
@@ -29,6 +30,8 @@ from numba.core.target_extension import (
     target_registry,
 )  # fmt: skip
 from numba.core.typing import BaseContext
+
+from .compiler import ENTRY
 
 I64 = ir.IntType(64)
 NAME = "fusednn"  # of the target, among Numba's
@@ -159,7 +162,10 @@ def subroutine(function=None, *, inline: bool = False):
 
 target_registry[NAME] = type("_Kernels", (CPU,), {})
 dispatcher_registry[target_registry[NAME]] = _Function
+# What Numba has written in Python, such as a tuple's index, is compiled as what we have is.
 jit_registry[target_registry[NAME]] = lambda **options: subroutine
+
+_PARTS = attrgetter("target_context", "library", "fndesc")  # of what Numba compiled
 
 
 @global_compiler_lock
@@ -169,20 +175,17 @@ def lower(function) -> list[str]:
     `function` must not raise: sizes and addresses are checked before it is called. It returns
     nothing or, if it says so (``-> int``), an integer.
     """
-    from .compiler import ENTRY
-
     names = list(signature(function).parameters)
     arguments = (types.int64,) * len(names)
     returned = types.int64 if signature(function).return_annotation is int else types.void
     kernel = subroutine(function, inline=True)
     with target_override(NAME):
         kernel.compile(returned(*arguments))
-    result = kernel.overloads[arguments]
-    context, library = result.target_context, result.library
+    context, library, described = _PARTS(kernel.overloads[arguments])
     module = library.create_ir_module("entry")
     convention = context.call_conv
     callee = ir.Function(
-        module, convention.get_function_type(returned, arguments), result.fndesc.llvm_func_name
+        module, convention.get_function_type(returned, arguments), described.llvm_func_name
     )
     is_op = names[:3] == ["step", "worker", "workers"]
     entry = ir.Function(
