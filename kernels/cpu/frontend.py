@@ -1,7 +1,7 @@
 """Numba's front end: Python functions of integers to LLVM modules.
 
 A target of its own, beside Numba's for the CPU: it knows integers, floats, ranges and tuples only,
-and what it keeps of a function is text. LLVM, for any instruction set, is `jit`'s.
+and what it keeps of a function is text. LLVM, for any instruction set, is `compiler`'s.
 """
 
 from __future__ import annotations
