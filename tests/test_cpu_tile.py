@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from fusednn.kernels.cpu import compiler, jit
-from fusednn.kernels.cpu.isa import host
+from fusednn.kernels.cpu.isa import ISA, X86, host
 from fusednn.kernels.cpu.lower.backward import MOST_BETWEEN
 from fusednn.kernels.cpu.pointwise import Pointwise, operands
 from fusednn.kernels.cpu.tile import COLUMNS, ROWS, STEPS, applying_tile, tile
@@ -135,16 +135,17 @@ def test_an_applying_tile_is_a_tile_and_a_rule(dtype, name, steps, k, count, fet
     np.testing.assert_array_equal(matrices, expected)
 
 
+@pytest.mark.skipif(not X86, reason="this CPU is not an x86")
+@pytest.mark.parametrize("cpu", ["znver4", "sapphirerapids"])
 @pytest.mark.parametrize("dtype", ["float32", "float64"])
 @pytest.mark.parametrize("name", OPTIMIZERS)
-def test_an_applying_tile_keeps_its_sums_in_registers(name, dtype):
-    isa = host()
+def test_an_applying_tile_keeps_its_sums_in_registers(name, dtype, cpu):
+    isa = ISA("avx512", 64, 32, True, cpu, "", fast_division=cpu == "znver4")
     machine = compiler.target_machine(isa)
     spec, kept, _ = update(name)
     rows = isa.max_rows(2) - 1
     kernel = applying_tile(dtype, rows, 2, kept, spec, MOST_BETWEEN)
     assembly = machine.emit_assembly(compiler.optimise([str(kernel.build(isa))], machine))
-    if isa.name == "avx512":
-        assert not re.search("[xyz]mm.*rsp|rsp.*[xyz]mm", assembly)
-        fused = len(re.findall(r"vfmadd\d+p", assembly))
-        assert fused >= (MOST_BETWEEN + 1) * rows * 2
+    assert not re.search("[xyz]mm.*rsp|rsp.*[xyz]mm", assembly)
+    fused = len(re.findall(r"vfmadd\d+p", assembly))
+    assert fused >= (MOST_BETWEEN + 1) * rows * 2

@@ -28,7 +28,7 @@ from numba.core.target_extension import (
     jit_registry,
     target_override,
     target_registry,
-)  # fmt: skip
+)
 from numba.core.typing import BaseContext
 
 from .compiler import ENTRY

@@ -124,15 +124,20 @@ def _learn(dtype: str, order: str, stride: int, m: int, k: int, n: int, workers:
 def _shared(
     m: int, k: int, n: int, panels: int, workers: int
 ) -> tuple[np.ndarray, np.ndarray]:
-    """Spans of rows and panels: workers share panels if they come out even, else rows.
+    """Spans of rows and panels."""
+    if by_panels(m, k, n, panels, workers):
+        return whole(m, workers), spans(panels, workers)
+    return spans(m, workers), whole(panels, workers)
+
+
+def by_panels(m, k, n, panels, workers):
+    """Whether workers share panels, which they do if those come out even, or rows.
 
     Products of short sums and of many rows are shared by rows: a core that writes half a row
     fetches the other half, too, which is another core's, and reads all of A.
     """
     even = panels % workers == 0 or panels >= 8 * workers or m < panels
-    if k > WRITTEN and m < n and panels >= workers and even:
-        return whole(m, workers), spans(panels, workers)
-    return spans(m, workers), whole(panels, workers)
+    return k > WRITTEN and m < n and panels >= workers and even
 
 
 def _oriented(x: np.ndarray, item: int) -> tuple[np.ndarray, str, int]:

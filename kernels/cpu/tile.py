@@ -74,8 +74,8 @@ def applying_tile(
 ) -> Kernel:
     """The micro-kernel that applies a formula to the sums of the tile before, while it computes.
 
-    A formula with divisions and roots takes a hundredth of a tile's time for each vector, in units
-    that multiply-adds have no use for. It takes a vector after every `steps` steps of k.
+    Divisions and roots take units that multiply-adds have no use for. A vector of the formula goes
+    before every `steps` steps of k.
 
     Its arguments are ``(k, a, a_stride, b, b_stride, c, fetched, offset, operands, column, before,
     count)``: A is by columns, C without gaps. `before` is the address of the other tile's sums,

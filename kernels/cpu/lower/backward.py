@@ -13,7 +13,7 @@ from ...program import Call
 from .. import catalog
 from ..blocking import blocking
 from ..layout import Panels, Turned, padded, whole_vectors
-from ..plan import Scratch, Tiles, tile_rows
+from ..plan import Scratch
 from ..pointwise import Pointwise, operands
 from ..sharing import sizes, spans, whole
 from ..tile import COLUMNS, ROWS
@@ -127,24 +127,12 @@ class Backward(Base):
         group = max(1, min(w.count, PACKED_BYTES // (self.rows * width)))
         kept = [w, *(self.buffers.parameters[f"w{i}.{state}"] for state in rule.states)]
         large = sum(panels.nbytes for panels in kept) > PREFETCH_BYTES
-        # What the rule works on while a tile is computed takes the registers of one of its rows.
-        steps = min(self.rows // (2 * (self.most[0] - 1)), MOST_BETWEEN)
-        applies = large and steps > 1 and self.isa.registers >= MANY_REGISTERS
-        most = self.most[0] - applies
-        columns = padded(w.k, self.lanes)
-        copy_pitch = whole_vectors(most, self.dtype, self.isa)
-        passes = min(group, max(sizes(panels_of)))
-        if passes < blocking(self.isa).columns_worth or columns * self.size < copy_pitch:
-            copy_pitch = 0
-        copy = -(-BLOCK_ROWS // most) * self.rows * copy_pitch
-        sums = max(most * width, self.most[1] * width // 2)
-        scratch = (group * self.rows + 1) * width + 2 * sums + copy
         spec = Pointwise(f"update {rule.name}", rule.update, 1 + len(kept), len(kept), len(scalars))
         parameters = {f"w{i}", f"b{i}"}
         bias_table = self._update_table(f"b{i}", rule, scalars) if bias else 0
         if turned and bias:
             self.plan.add(
-                catalog.op("gemm", "bias_gradient", self.dtype),
+                catalog.op("weight_gradients", "bias_gradient", self.dtype),
                 self._use([call.reads[1], f"b{i}", "scalars"], [f"b{i}"], by_rows=False),
                 m=self.rows, dz=source.address, dz_pitch=source.pitch,
                 **Scratch.fields(self.isa.vector_bytes), rule=spec.kernel(self.dtype),
@@ -153,7 +141,7 @@ class Backward(Base):
             parameters = {f"w{i}"}
         if self.rows <= FEW_STEPS and not large:
             self.plan.add(
-                catalog.op("gemm", "weight_gradient_finished", self.dtype),
+                catalog.op("weight_gradients", "weight_gradient_finished", self.dtype),
                 self._use({*call.reads, "scalars"} | parameters, parameters, by_rows=False),
                 k_of=k_of, panels_of=panels_of, x=source.address, x_pitch=source.pitch,
                 m=self.rows, w_pitch=w.pitch, dz=dz.address, dz_pitch=dz.pitch, narrow=w.narrow,
@@ -164,23 +152,38 @@ class Backward(Base):
                 **self._tiles(COLUMNS, w, sizes(k_of), formula=spec),
             )  # fmt: skip
             return
-        totals, fetches = blocks(sizes(k_of)), len(kept) if large else 0
-        tiles = self._tiles(COLUMNS, w, totals, fetches)
-        if applies and tiles["tiles"].rows:
-            wide = Tiles(COLUMNS, 2, tile_rows(totals, most), fetches, spec, steps)
-            tiles |= {"tiles": wide, "most": most}
+        steps = self._steps_between() if large else 0
+        fetches = len(kept) if large else 0
+        tiles = self._tiles(
+            COLUMNS, w, blocks(sizes(k_of)), fetches, formula=spec if steps else None, steps=steps
+        )
+        most, narrow_most = tiles["most"], tiles["narrow_most"]
+        columns = padded(w.k, self.lanes)
+        copy_pitch = whole_vectors(most, self.dtype, self.isa)
+        passes = min(group, max(sizes(panels_of)))
+        if passes < blocking(self.isa).columns_worth or columns * self.size < copy_pitch:
+            copy_pitch = 0
+        copy = -(-BLOCK_ROWS // most) * self.rows * copy_pitch
+        sums = max(most * width, narrow_most * width // 2)
+        scratch = (group * self.rows + 1) * width + 2 * sums + copy
         self.plan.add(
-            catalog.op("gemm", "weight_gradient", self.dtype),
+            catalog.op("weight_gradients", "weight_gradient", self.dtype),
             self._use({*call.reads, "scalars"} | parameters, parameters, by_rows=False),
             k_of=k_of, panels_of=panels_of, x=source.address, x_pitch=source.pitch, m=self.rows,
             w_pitch=w.pitch, dz=dz.address, dz_pitch=dz.pitch, narrow=w.narrow,
             group=group, mc=BLOCK_ROWS, **Scratch.fields(scratch), x_columns=columns,
-            copy_pitch=copy_pitch, applies=applies,
+            copy_pitch=copy_pitch, applies=bool(steps),
             fetched=np.array([panels.address for panels in kept], np.int64),
             rule=spec.kernel(self.dtype), operands=self._update_table(f"w{i}", rule, scalars),
             bias_operands=bias_table if not turned else 0,
             **tiles,
         )  # fmt: skip
+
+    def _steps_between(self) -> int:
+        """Steps of k between the vectors that a tile applies a rule to, or 0 if it does not."""
+        vectors = 2 * (self.most[0] - 1)
+        some = min(self.rows // vectors, MOST_BETWEEN)
+        return some if some > 1 and self.isa.registers >= MANY_REGISTERS else 0
 
     def _update_table(self, name: str, rule, scalars, pitch: int = 0) -> np.ndarray:
         names = [name, *(f"{name}.{state}" for state in rule.states)]

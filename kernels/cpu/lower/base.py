@@ -64,14 +64,16 @@ class Base(lowering.Lowering):
 
     def _tiles(
         self, order: str, columns, totals, fetches: int | None = None, pitch: int = LINE,
-        formula: Pointwise | None = None,
+        formula: Pointwise | None = None, steps: int = 0,
     ) -> dict:  # fmt: skip
         """Tables of micro-kernels for blocks of these numbers of rows.
 
         The columns are a weight's, or come in these numbers. Rows of A are `pitch` bytes apart,
-        where A may be the caller's. With a `formula` they are finishing tiles.
+        where A may be the caller's. With a `formula` they are finishing tiles; with `steps`, too,
+        wide ones are applying tiles, of one row less, whose registers the formula takes.
         """
-        limits = tuple(together(most, pitch) for most in self.most)
+        limits = [together(most, pitch) for most in self.most]
+        limits[0] -= steps > 0
         if isinstance(columns, Panels):
             has_wide, has_narrow = columns.count > 1 or columns.narrow < 0, columns.narrow >= 0
         else:
@@ -83,8 +85,8 @@ class Base(lowering.Lowering):
             for most, wanted in zip(limits, (has_wide, has_narrow), strict=True)
         )
         return {
-            "tiles": Tiles(order, 2, wide, fetches, formula),
-            "narrow_tiles": Tiles(order, 1, narrow, fetches, formula),
+            "tiles": Tiles(order, 2, wide, fetches, formula, steps),
+            "narrow_tiles": Tiles(order, 1, narrow, fetches, None if steps else formula),
             "most": limits[0],
             "narrow_most": limits[1],
         }

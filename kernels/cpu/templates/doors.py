@@ -10,7 +10,7 @@ from .. import door, predictor, team
 from ..blocking import blocking
 from ..frontend import subroutine
 from ..layout import together
-from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING, WRITTEN
+from ..matmul import DIRECT_TILES, FIELDS, MOST_WORK, ONE_THREAD, WORTH_WAKING, by_panels
 from ..memory import ask, call, half_word, put_word, word
 from .arguments import launch, share, team_for
 from .matmul import matmul as _matmul
@@ -25,7 +25,7 @@ NEW, VECTORCALL, INCREF, PYTHON = door.NEW, door.VECTORCALL, door.INCREF, door.P
 TEAM, DECREF, OTHER = door.TEAM, door.DECREF, door.OTHER
 
 BLOCK = 8 * len(FIELDS)
-side_by_side = subroutine(together)
+side_by_side, shares_panels = subroutine(together), subroutine(by_panels)
 
 PREDICTOR_FIELDS, ENTRY_FIELDS = predictor.FIELDS, predictor.ENTRY
 
@@ -121,17 +121,14 @@ def matmul(s):
                 workers = team_for(gate, word(block + room_at), m * n * k < WORTH_WAKING, False)
                 fits = workers > 0
         if fits:
-            by_panels = as_row or workers == 1 or (
-                k > WRITTEN and m < n and panels >= workers
-                and (panels % workers == 0 or panels >= 8 * workers or m < panels)
-            )  # fmt: skip
+            panels_shared = as_row or workers == 1 or shares_panels(m, k, n, panels, workers)
             rows_of, panels_of = word(block + rows_of_at), word(block + panels_of_at)
             # The tiles that this product is cut into have to be there already.
             tables = block + rows_wide + (0 if by_rows else 16)
             wide, narrow = word(tables), word(tables + 8)
             rest = n - (panels - 1) * nr
             for w in range(0 if as_row else workers):
-                rows = m if by_panels else m * (w + 1) // workers - m * w // workers
+                rows = m if panels_shared else m * (w + 1) // workers - m * w // workers
                 if rows > 0:
                     if panels > 1 or rest > lanes:
                         count = (rows + most - 1) // most
@@ -174,7 +171,7 @@ def matmul(s):
                 return 0
         for w in range(workers):
             i_first, i_last, p_first, p_last = 0, m, 0, panels
-            if by_panels:
+            if panels_shared:
                 p_first, p_last = panels * w // workers, panels * (w + 1) // workers
             else:
                 i_first, i_last = m * w // workers, m * (w + 1) // workers
