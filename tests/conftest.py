@@ -46,14 +46,13 @@ def threads():
     team.set_num_threads(before)
 
 
-@pytest.fixture(params=["one multiply-add a cycle", "two"])
+@pytest.fixture(params=["znver4", "znver5", "others"])
 def any_blocking(request, monkeypatch):
-    """Products are cut as for this processor, and as for the others."""
-    from fusednn.kernels.cpu import blocking, matmul
+    """Products are cut as for each processor where that was measured, and as for the others."""
+    from fusednn.kernels.cpu import blocking, isa, matmul
 
-    chosen = blocking.FOR_TWO if request.param == "two" else blocking.FOR_ONE
-    monkeypatch.setattr(blocking, "FOR_ONE", chosen)
-    monkeypatch.setattr(blocking, "FOR_TWO", chosen)
+    chosen = blocking.MEASURED.get(request.param, blocking.OTHERS)
+    monkeypatch.setitem(blocking.MEASURED, isa.host().cpu, chosen)
     matmul._plans.clear()
     yield
     matmul._plans.clear()

@@ -1,4 +1,4 @@
-"""How matrix products are cut into blocks, by what a processor waits for."""
+"""How matrix products are cut into blocks, for the processors where that was measured."""
 
 from __future__ import annotations
 
@@ -38,16 +38,18 @@ class Blocking(NamedTuple):
     rows_worth: int
 
 
-# A tile's rows of A stay in L1 and the packed panels in L2 ...
-FOR_TWO = Blocking(2048, 1024, 256 * 1024, NEVER, 512 * 1024, 4, 16)
-# ... or blocks of A in L2, while the panels come from L3.
-FOR_ONE = Blocking(8192, 4096, 2 * 1024 * 1024, 224, NEVER, NEVER, NEVER)
+MEASURED = {
+    # A tile does one multiply-add a cycle and does not feel that A and B come from L2 and L3.
+    "znver4": Blocking(8192, 4096, 2 * 1024 * 1024, 224, 2 * 1024 * 1024, NEVER, NEVER),
+    # Two a cycle feel L3, but neither L2 nor rows of A that lie apart.
+    "znver5": Blocking(4096, 2048, 512 * 1024, 224, 2 * 1024 * 1024, 16, NEVER),
+}
+"""By LLVM's names of processors."""
+
+OTHERS = Blocking(2048, 1024, 256 * 1024, NEVER, 512 * 1024, 4, 16)
+"""Rows of A in L1, panels of B in a part of a small L2: Intel's with AVX-512, and AVX2's."""
 
 
 def blocking(isa: ISA) -> Blocking:
-    """The blocks for `isa`.
-
-    A tile loads a number for every one or two multiply-adds. Two of those a cycle wait for loads
-    that miss L1, and blocks are there to avoid them; one does not.
-    """
-    return FOR_ONE if isa.multiply_adds == 1 else FOR_TWO
+    """The blocks for `isa`."""
+    return MEASURED.get(isa.cpu, OTHERS)

@@ -31,8 +31,6 @@ class ISA:
     fast_division : bool
         Whether a division costs less than an approximation and a step of Newton's method: true of
         AMD's processors (a vector of 16 floats: about 7 cycles) and not of Intel's (16).
-    multiply_adds : int
-        Vectors that can be multiplied and added in a cycle.
     """
 
     name: str
@@ -42,7 +40,6 @@ class ISA:
     cpu: str
     features: str
     fast_division: bool = False
-    multiply_adds: int = 2
 
     def lanes(self, dtype) -> int:
         """Elements of `dtype` in one vector."""
@@ -92,8 +89,7 @@ def _x86_levels(have) -> dict[str, ISA]:
     cpu, levels = binding.get_host_cpu_name(), {}
     if all(have.get(f) for f in ("avx512f", "avx512dq", "avx512vl", "avx512bw", "fma")):
         fast = cpu.startswith("znver")
-        halves = cpu == "znver4"  # it does 512 bits in two halves
-        levels["avx512"] = ISA("avx512", 64, 32, True, cpu, have.flatten(), fast, 2 - halves)
+        levels["avx512"] = ISA("avx512", 64, 32, True, cpu, have.flatten(), fast)
     if have.get("avx2") and have.get("fma"):
         wide = ("avx512", "avx10", "amx")
         narrow = ",".join(
