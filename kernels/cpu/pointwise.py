@@ -22,6 +22,10 @@ SHORT_WORDS = frozenset(
 MOST_SHORT = 8
 """Words of a formula that a tile may apply to each of its vectors; see `Pointwise.is_short`."""
 
+LONG_ROW = 32
+"""Vectors of a row from which on it pays to write whole lines: the parts of a vector before them are
+written under a mask, which takes a Zen 5 twenty cycles each."""
+
 
 @dataclass(frozen=True)
 class Pointwise:
@@ -63,8 +67,9 @@ class Pointwise:
         is the block at address `first`; where the others start, and their row strides, is in the
         table that `operands` makes. A row stride of 0 repeats one row.
 
-        With `align`, for long rows from anywhere, whole vectors of the first output are written to
-        addresses that are multiples of a vector; sums are taken in one order and not aligned.
+        With `align`, for rows from anywhere, whole vectors of the first output are written to
+        addresses that are multiples of a vector, if a row has `LONG_ROW` of them; sums are taken in
+        one order and not aligned.
         With `stream` too they go past the caches: outputs are not inputs, and all are as far from
         such addresses.
         """
@@ -111,6 +116,9 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool, stream: bool) ->
         missing = bd.neg(bd.ptrtoint(starts[spec.inputs], I64))
         missing = bd.udiv(bd.and_(missing, I64(memory.bytes - 1)), I64(memory.size))
         head = bd.select(bd.icmp_signed("<", missing, columns), missing, columns)
+        if not stream:
+            is_long = bd.icmp_signed(">=", columns, I64(LONG_ROW * memory.lanes))
+            head = bd.select(is_long, head, I64(0))
     rest = bd.sub(columns, head)
     whole = bd.and_(rest, I64(-memory.lanes))
     tail = memory.mask(bd.and_(rest, I64(memory.lanes - 1)))
