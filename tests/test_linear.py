@@ -5,6 +5,8 @@ import pytest
 from scipy import special
 
 import fusednn as fnn
+from fusednn.kernels.cpu.isa import host
+from fusednn.kernels.cpu.pointwise import LONG_ROW
 from fusednn.kernels.formulas import ACTIVATIONS
 from fusednn.kernels.functional import activations, products
 from fusednn.kernels.functional.linear import column_sums
@@ -161,6 +163,20 @@ def test_layouts_and_sizes(dtype, activation):
             np.testing.assert_array_equal(a, e)
     one = np.broadcast_to(np.ones(3, dtype), (9, 3))
     np.testing.assert_array_equal(fnn.linear(one, np.ones((3, 4), dtype)), np.full((9, 4), 3.0))
+
+
+@every_dtype
+@pytest.mark.parametrize("offset", [0, 1, 5])
+@pytest.mark.parametrize("away", [-1, 0, 1, 9])
+def test_rows_of_any_length_at_any_place(away, offset, dtype):
+    units = LONG_ROW * host().lanes(dtype) + away  # from 0 on, whole vectors are aligned
+    x, w, b = data(dtype, (7,), 3, units, (units,))
+    memory = np.full(7 * units + 20, np.nan, dtype)
+    out = memory[offset:][: 7 * units].reshape(7, units)
+    assert fnn.linear(x, w, b, activation="relu", out=out) is out
+    eps = np.finfo(dtype).eps
+    np.testing.assert_allclose(out, np.maximum(x.astype(float) @ w + b, 0), 10 * eps, 20 * eps)
+    assert np.isnan(memory[:offset]).all() and np.isnan(memory[offset + out.size :]).all()
 
 
 def test_dtypes_and_lists():

@@ -23,8 +23,10 @@ MOST_SHORT = 8
 """Words of a formula that a tile may apply to each of its vectors; see `Pointwise.is_short`."""
 
 LONG_ROW = 32
-"""Vectors of a row from which on it pays to write whole lines: the parts of a vector before them are
-written under a mask, which takes a Zen 5 twenty cycles each."""
+"""Vectors of a row from which on it pays to write whole lines. The parts of vectors at its ends are
+written under masks; in place, the next row's first load waits for the last of them, which is taken
+for a whole vector.
+"""
 
 
 @dataclass(frozen=True)
