@@ -172,3 +172,6 @@ def _group(entries: list[Activation]) -> None:
 
 for _name in dict.fromkeys(entry.function for entry in ACTIVATIONS.values()):
     _group([entry for entry in ACTIVATIONS.values() if entry.function == _name])
+
+BUILT_IN = tuple(BY_NAME)
+"""Names that no user's own activation can have."""

@@ -11,15 +11,18 @@ import numpy as np
 from ..cpu.direct import NAMES, PARALLEL_ELEMENTS, over_rows
 from ..cpu.elementwise import elementwise_door
 from ..cpu.jit import address
+from ..cpu.layer import layer_door
 from ..cpu.matmul import gemm
 from ..cpu.pointwise import Pointwise, operands
 from . import rows
-from .activations import BY_NAME, entry_of
+from .activations import BUILT_IN, BY_NAME, entry_of
 from .arrays import F32, F64, floats, gpu_of, result
 from .products import matmul
 
 
-def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=None) -> np.ndarray:
+def general_linear(
+    x, w, b=None, *, activation: str | None = None, axis: int = -1, out=None
+) -> np.ndarray:
     """``activation(x @ w + b)``: a dense layer.
 
     Parameters
@@ -73,7 +76,7 @@ def linear(x, w, b=None, *, activation: str | None = None, axis: int = -1, out=N
         if answer.flags.c_contiguous and not any(np.may_share_memory(answer, a) for a in (x, w)):
             matmul(w.T, x, out=answer)
             return _columns_epilogue(answer, b, activation)
-        answer[...] = linear(x.T, w, b, activation=activation).T
+        answer[...] = general_linear(x.T, w, b, activation=activation).T
         return answer
     b = _bias(b, w.shape[1], axis)
     answer = result("linear", x, out, [], shape=(*x.shape[:-1], w.shape[1]))
@@ -285,22 +288,33 @@ def _epilogue(activation: str | None) -> Callable:
 @cache
 def _epilogue_of(activation: str | None, functions) -> Callable:
     """By name and functions: a user may register a name again."""
+    plus_bias, after_bias, after_product = _parts(activation, functions)
+
+    def epilogue(z, b):
+        then = after_product if b is None else after_bias
+        z = z if b is None else plus_bias(z, b, z)
+        return then(z, out=z) if then else z
+
+    return epilogue
+
+
+def _parts(activation: str | None, functions) -> tuple[Callable, Callable | None, Callable | None]:
+    """What adds a bias, what is left to do then, and what there is to do without a bias."""
     if activation is None or activation in ("linear", "identity"):
-        plus = _add_bias(None)
-        return lambda z, b: plus(z, b, z) if b is not None else z
+        return _add_bias(entry_of(None).value), None, None
     if activation in ROWS:
-        plus, apply = _add_bias(None), ROWS[activation][0]
-        return lambda z, b: apply(plus(z, b, z) if b is not None else z, out=z)
+        apply = ROWS[activation][0]
+        return _add_bias(entry_of(None).value), apply, apply
     if functions is None:
         known = ", ".join([*BY_NAME, *ROWS])
         raise ValueError(f"[linear] there is no activation {activation!r}; use one of {known}.")
-    plus, apply = _add_bias(activation), functions[0]
-    return lambda z, b: plus(z, b, z) if b is not None else apply(z, out=z)
+    return _add_bias(entry_of(activation).value), None, functions[0]
 
 
-def _add_bias(activation: str | None) -> Callable:
-    """``(z, b, out) -> activation(z + b)`` for matrices z and rows b, `out` being z or apart."""
-    spec = _after_product(entry_of(activation).value)
+@cache
+def _add_bias(value: Callable) -> Callable:
+    """``(z, b, out) -> value(z + b)`` for matrices z and rows b, `out` being z or apart."""
+    spec = _after_product(value)
 
     def plus_bias(z, b, out):
         """Add a bias and apply an activation."""
@@ -314,6 +328,14 @@ def _add_bias(activation: str | None) -> Callable:
 
     return elementwise_door(spec, plus_bias, ("z", "b"), row=True)
 
+
+def _every_part() -> dict[str | None, tuple]:
+    names = (None, *ROWS, *BUILT_IN)
+    return {name: _parts(name, BY_NAME.get(name or "")) for name in names}
+
+
+general_linear.__name__ = general_linear.__qualname__ = "linear"
+linear = layer_door(general_linear, matmul, _every_part)
 
 FUNCTIONS: dict[str, Callable] = {
     "linear": linear,
