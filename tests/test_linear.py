@@ -1,5 +1,8 @@
 """Matrix products and the dense layer: NumPy, PyTorch, differences, biases, layouts, `out`."""
 
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 from scipy import special
@@ -177,6 +180,33 @@ def test_rows_of_any_length_at_any_place(away, offset, dtype):
     eps = np.finfo(dtype).eps
     np.testing.assert_allclose(out, np.maximum(x.astype(float) @ w + b, 0), 10 * eps, 20 * eps)
     assert np.isnan(memory[:offset]).all() and np.isnan(memory[offset + out.size :]).all()
+
+
+AT_THE_END = """
+import ctypes, mmap, sys
+import numpy as np
+import fusednn as fnn
+rows, units, dtype = int(sys.argv[1]), int(sys.argv[2]), np.dtype(sys.argv[3])
+memory = mmap.mmap(-1, 2 * mmap.PAGESIZE)
+start = np.frombuffer(memory, np.uint8).ctypes.data
+assert ctypes.CDLL(None).mprotect(ctypes.c_void_p(start + mmap.PAGESIZE), mmap.PAGESIZE, 0) == 0
+count = rows * units
+place = mmap.PAGESIZE - count * dtype.itemsize
+out = np.frombuffer(memory, dtype, count, place).reshape(rows, units)
+x, w, b = (np.ones(shape, dtype) for shape in ((rows, 3), (3, units), units))
+for _ in range(3):
+    fnn.linear(x, w, b, activation="tanh", out=out)
+    fnn.tanh(out, out=out)
+assert np.allclose(out, np.tanh(np.tanh(4.0)))
+"""
+
+
+@every_dtype
+@pytest.mark.parametrize("units", [1, 3, 7, 8, 15, 17])
+def test_nothing_is_read_or_written_behind_the_last_row(units, dtype):
+    """What lies there is no memory."""
+    command = [sys.executable, "-c", AT_THE_END, "5", str(units), dtype]
+    subprocess.run(command, check=True)
 
 
 def test_dtypes_and_lists():

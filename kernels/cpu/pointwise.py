@@ -112,8 +112,12 @@ def _module(spec: Pointwise, dtype: str, isa: ISA, align: bool, stream: bool) ->
             with bd.if_then(bd.icmp_signed("==", columns, I64(width * memory.lanes))):
                 _panel(spec, memory, width, rows, starts, strides, fixed)
                 bd.ret_void()
+    if align:
+        with bd.if_then(bd.icmp_signed("<", columns, I64(memory.lanes))):
+            _narrow(spec, memory, rows, columns, starts, strides, fixed)
+            bd.ret_void()
     head = I64(0)
-    if align and not spec.sums:
+    if align:
         # the elements before the first whole vector of the output, of all rows alike
         missing = bd.neg(bd.ptrtoint(starts[spec.inputs], I64))
         missing = bd.udiv(bd.and_(missing, I64(memory.bytes - 1)), I64(memory.size))
@@ -244,6 +248,28 @@ def _panel(spec: Pointwise, memory: Memory, width: int, rows, starts, strides, f
         return [bd.gep(p, [strides[i]]) for i, p in at.items()]
 
     loop(bd, rows, 1, [starts[i] for i in moving], one_row)
+
+
+def _narrow(spec: Pointwise, memory: Memory, rows, columns, starts, strides, fixed) -> None:
+    """Rows of less than a vector.
+
+    A row is loaded before the one before it is stored: in place it would wait for that, which is
+    taken for a whole vector.
+    """
+    bd, mask = memory.builder, memory.mask(columns)
+    none = ir.Constant(mask.type, None)
+
+    def one_row(i, state):
+        pointers, values = state[: len(starts)], state[len(starts) :]
+        after = [bd.gep(p, [s]) for p, s in zip(pointers, strides, strict=True)]
+        more = bd.select(bd.icmp_signed("<", bd.add(i, I64(1)), rows), mask, none)
+        following = [memory.load(p, more) for p in after[: spec.inputs]]
+        results = _apply(spec, memory, [*values, *fixed])
+        for result, pointer in zip(results, pointers[spec.inputs :], strict=True):
+            memory.store(result, pointer, mask)
+        return [*after, *following]
+
+    loop(bd, rows, 1, [*starts, *(memory.load(p, mask) for p in starts[: spec.inputs])], one_row)
 
 
 def _vectors(memory: Memory, pointer, width: int) -> list:
