@@ -139,6 +139,23 @@ def test_gradients_are_pytorchs(activation, dtype):
     assert fnn.linear_backward(dy, x, w, need_dx=False)[0] is None
 
 
+@pytest.mark.parametrize("saved", ["y", "z"])
+def test_what_was_saved_may_be_of_another_dtype_or_a_list(saved):
+    activation = {"y": "tanh", "z": "silu"}[saved]
+    x, w, b = data("float32", (6,), 5, 4, (4,))
+    dy = np.ones((6, 4), "float32")
+    kept = fnn.linear(x, w, b, activation="tanh" if saved == "y" else None)
+    expected = fnn.linear_backward(dy, x, w, b, activation=activation, **{saved: kept})
+    wide = fnn.linear_backward(dy, x, w, b, activation=activation, **{saved: kept.astype(float)})
+    listed = fnn.linear_backward(dy, x, w, b, activation=activation, **{saved: kept.tolist()})
+    for e, a, c in zip(expected, wide, listed, strict=True):
+        assert e.dtype == "float32" and a.dtype == "float64"
+        np.testing.assert_allclose(a, e, 1e-5, 1e-6)
+        np.testing.assert_allclose(c, e, 1e-5, 1e-6)
+    with pytest.raises(ValueError, match="shape"):
+        fnn.linear_backward(dy, x, w, b, activation=activation, **{saved: kept[:1]})
+
+
 @every_dtype
 @pytest.mark.parametrize("activation", [None, "relu", "softmax"])
 def test_layouts_and_sizes(dtype, activation):

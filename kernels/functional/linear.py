@@ -168,12 +168,16 @@ def linear_backward(
     """
     who = "linear_backward"
     if (
-        activation is b is None and axis == -1 and type(dy) is type(x) is type(w) is np.ndarray
+        axis == -1 and type(dy) is type(x) is type(w) is np.ndarray
         and dy.ndim == x.ndim == w.ndim == 2 and dy.dtype is x.dtype is w.dtype
         and (x.dtype is F32 or x.dtype is F64) and x.shape[1] == w.shape[0]
         and dy.shape == (x.shape[0], w.shape[1])
+        and (b is None or type(b) is np.ndarray and b.shape == dy.shape[1:])
     ):  # fmt: skip
-        return _gradients(dy, x, w, need_dx)
+        if activation is None:
+            return _gradients(dy, x, w, need_dx)
+        if _is_like(y, dy) and _is_like(z, dy):
+            return _gradients(_through_activation(activation, dy, y, z, axis), x, w, need_dx)
     on = gpu_of(dy, x, w, b, y, z)
     dy, x, w, y, z = (on.floats if on else floats)(who, dy=dy, x=x, w=w, y=y, z=z)
     columns = axis == 0 and x.ndim == 2
@@ -191,13 +195,7 @@ def linear_backward(
             + " and (inputs, outputs)."
         )
     if activation is not None:
-        _epilogue(activation)
-        if activation in ROWS:
-            if y is None:
-                raise TypeError(f"[{who}] y is missing: {activation}'s derivative needs it.")
-            dy = ROWS[activation][1](dy, y, axis=axis)
-        else:
-            dy = BY_NAME[activation][1](dy, x=z, y=y)
+        dy = _through_activation(activation, dy, y, z, axis)
     if on:
         from .gpu.linear import gradients
 
@@ -218,6 +216,23 @@ def linear_backward(
     return dx, dw, db.reshape(shape)
 
 
+def _is_like(saved, dy: np.ndarray) -> bool:
+    """Whether nothing was saved, or an array as dy is."""
+    return saved is None or (
+        type(saved) is np.ndarray and saved.dtype is dy.dtype and saved.shape == dy.shape
+    )
+
+
+def _through_activation(activation: str, dy, y, z, axis: int):
+    """The gradient before the activation."""
+    _epilogue(activation)  # or it says that there is none of that name
+    if activation not in ROWS:
+        return BY_NAME[activation][1](dy, x=z, y=y)
+    if y is None:
+        raise TypeError(f"[linear_backward] y is missing: {activation}'s derivative needs it.")
+    return ROWS[activation][1](dy, y, axis=axis)
+
+
 def _gradients(dz: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool):
     return matmul(dz, w.T) if need_dx else None, matmul(x.T, dz), column_sums(dz)
 
@@ -225,21 +240,22 @@ def _gradients(dz: np.ndarray, x: np.ndarray, w: np.ndarray, need_dx: bool):
 SUM_ROWS = 256
 """Rows that are added up in a row; their sums are then added, so that few roundings follow."""
 
-_ones: dict[str, np.ndarray] = {
-    char: np.ones((1, SUM_ROWS), char) for char in "fd"
-}
+
+@cache
+def _ones(dtype: str, count: int) -> np.ndarray:
+    return np.ones((1, count), dtype)
 
 
 def column_sums(x: np.ndarray) -> np.ndarray:
     """``x.sum(axis=0)`` of a matrix: a product with a row of ones."""
-    ones = _ones[x.dtype.char]
+    char = x.dtype.char
     while len(x) > SUM_ROWS:
         blocks = np.empty((-(-len(x) // SUM_ROWS), x.shape[1]), x.dtype)
         for i in range(len(blocks)):
             block = x[i * SUM_ROWS : (i + 1) * SUM_ROWS]
-            matmul(ones[:, : len(block)], block, out=blocks[i : i + 1])
+            matmul(_ones(char, len(block)), block, out=blocks[i : i + 1])
         x = blocks
-    return matmul(ones[:, : len(x)], x)[0]
+    return matmul(_ones(char, len(x)), x)[0]
 
 
 def _as_rows(x: np.ndarray) -> np.ndarray:
