@@ -4,6 +4,7 @@ import gc
 import inspect
 import pickle
 import sys
+import threading
 
 import numpy as np
 import pytest
@@ -128,6 +129,26 @@ def test_no_reference_is_lost_or_kept(activation):
     assert blocks[2] - blocks[1] < 100
     ours, theirs = fnn.linear(x, w, b, activation=activation), np.matmul(x, w)
     assert sys.getrefcount(ours) == sys.getrefcount(theirs)
+
+
+def _many(wrong, seed):
+    rng = np.random.default_rng(seed)
+    for _ in range(150):
+        x, w, b = layer(*rng.integers(1, 60, 3), seed=seed)
+        x = x.tolist() if rng.random() < 0.2 else x
+        if not np.allclose(fnn.linear(x, w, b, activation="relu"), x @ w + b, 1e-4, 1e-5):
+            wrong.append(w.shape)
+
+
+def test_several_threads_of_python_at_once():
+    wrong: list = []
+    workers = [threading.Thread(target=_many, args=(wrong, seed)) for seed in range(4)]
+    for worker in workers:
+        worker.start()
+    for worker in workers:
+        worker.join(60)
+        assert not worker.is_alive()
+    assert not wrong
 
 
 def test_a_name_of_the_users_own_may_be_registered_again():
