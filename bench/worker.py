@@ -73,7 +73,7 @@ class Worker:
         """Time the call that was prepared."""
         assert self._call, "a turn without a case"
         measure = getattr(self._contestant, "clock", clock.samples)
-        warm = 0.03 if self._samples > 1 else 0.0
+        warm = clock.WARM if self._samples > 1 else 0.0
         times = measure(self._call, self._samples, warm=warm)
         return {"times": times, "memory": getattr(self._call, "memory", None)}
 
