@@ -10,6 +10,7 @@ from pathlib import Path
 from textwrap import dedent
 
 import benchmark_runs  # noqa: F401  makes `bench` importable
+import numpy as np
 import pytest
 from bench import arena, machine
 from bench.arena import Arena
@@ -204,3 +205,12 @@ def test_a_turn_without_all_of_the_machine_is_taken_again(monkeypatch):
     assert next(given, "all asked for") == "all asked for"
     monkeypatch.setattr(machine, "whole", lambda: False)
     assert turns._turn("numpy", CASE) == {"times": [2.0 + arena.TURNS]}
+
+
+def test_memory_is_the_programs_own_however_large_its_parent_is():
+    from bench.bench_start import Process
+
+    large = np.ones(40_000_000)  # 320 MB, all of it written
+    start = Process("print('a program may say something')", empty=False)
+    start()
+    assert large.nbytes / 2**20 > 300 and 2 < start.memory < 100
