@@ -25,8 +25,8 @@ SAY_MEMORY = """
 with open("/proc/self/status") as _status:
     print(*(_line.split()[1] for _line in _status if _line.startswith("VmHWM")), flush=True)
 """
-"""What a program does last: say the kilobytes that it had at most. What the system says of a process
-that has ended includes the one that started it."""
+"""What a program does last: say the kilobytes that it had at most. What the system says of one that
+has ended includes the process that started it."""
 
 
 class Process:
