@@ -9,15 +9,14 @@ SECONDS = 0.012
 """How long one sample takes at least; shorter calls are repeated."""
 
 WARM = 0.08
-"""How long a call is repeated before: one time in ten, for 20 to 60 ms after a process was stopped,
-two of its threads are on one core."""
+"""How long a call is repeated before. New, sleeping and stopped threads need that to find a core of
+their own, and caches to fill."""
 
 
 def samples(call: Callable[[], object], count: int, *, warm: float = WARM) -> list[float]:
     """Seconds of one call, `count` times, after calling for `warm` seconds.
 
-    New or sleeping threads need those to find a core of their own, and caches to fill. Without
-    them, a workload that takes long is called once a sample.
+    Without those, a workload that takes long is called once a sample.
     """
     start = time.perf_counter()
     calls = 0

@@ -1,6 +1,7 @@
 """What every test may ask for."""
 
 import os
+import threading
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -44,6 +45,23 @@ def threads():
     before = team.get_num_threads()
     yield
     team.set_num_threads(before)
+
+
+@pytest.fixture
+def at_once():
+    """Runs ``work(seed, wrong)`` in threads of Python, none of which may find a wrong answer."""
+
+    def run(work, count):
+        wrong: list = []
+        workers = [threading.Thread(target=work, args=(seed, wrong)) for seed in range(count)]
+        for worker in workers:
+            worker.start()
+        for worker in workers:
+            worker.join(60)
+            assert not worker.is_alive()
+        assert not wrong
+
+    return run
 
 
 @pytest.fixture(params=["znver4", "znver5", "others"])

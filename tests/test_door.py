@@ -5,7 +5,6 @@ import inspect
 import multiprocessing
 import pickle
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -188,30 +187,23 @@ def test_it_is_a_function_with_name_signature_and_documentation():
     assert pickle.loads(pickle.dumps(fnn.matmul)) is fnn.matmul
 
 
-def _many(results, seed):
+def _many(seed, wrong):
     rng = np.random.default_rng(seed)
     for _ in range(150):
         m, k, n = rng.integers(1, 130, 3)
         a, b = rng.standard_normal((m, k), dtype="f4"), rng.standard_normal((k, n), dtype="f4")
         if not np.allclose(fnn.matmul(a, b), a @ b, rtol=1e-3, atol=1e-3):
-            results.append((m, k, n))
+            wrong.append((m, k, n))
 
 
-def test_several_threads_of_python_at_once(threads):
+def test_several_threads_of_python_at_once(threads, at_once):
     team.set_num_threads(2)
-    wrong: list = []
-    workers = [threading.Thread(target=_many, args=(wrong, seed)) for seed in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-        assert not worker.is_alive()
-    assert not wrong
+    at_once(_many, 4)
 
 
 def _in_a_child(queue):
     wrong: list = []
-    _many(wrong, 5)
+    _many(5, wrong)
     queue.put(wrong)
 
 
@@ -222,7 +214,7 @@ def _in_a_child(queue):
 def test_after_a_fork_the_child_has_a_team_of_its_own(threads):
     team.set_num_threads(2)
     wrong: list = []
-    _many(wrong, 1)
+    _many(1, wrong)
     context = multiprocessing.get_context("fork")
     queue = context.Queue()
     child = context.Process(target=_in_a_child, args=(queue,))

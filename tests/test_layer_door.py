@@ -4,7 +4,6 @@ import gc
 import inspect
 import pickle
 import sys
-import threading
 
 import numpy as np
 import pytest
@@ -131,7 +130,7 @@ def test_no_reference_is_lost_or_kept(activation):
     assert sys.getrefcount(ours) == sys.getrefcount(theirs)
 
 
-def _many(wrong, seed):
+def _many(seed, wrong):
     rng = np.random.default_rng(seed)
     for _ in range(150):
         x, w, b = layer(*rng.integers(1, 60, 3), seed=seed)
@@ -140,30 +139,8 @@ def _many(wrong, seed):
             wrong.append(w.shape)
 
 
-def test_several_threads_of_python_at_once():
-    wrong: list = []
-    workers = [threading.Thread(target=_many, args=(wrong, seed)) for seed in range(4)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-        assert not worker.is_alive()
-    assert not wrong
-
-
-def test_a_name_of_the_users_own_may_be_registered_again():
-    for slope in (2.0, 3.0):
-        @fnn.activation
-        def sloping(x, slope=slope):
-            return x * slope
-
-        @sloping.derivative
-        def _(x, slope=slope):
-            return slope + 0.0 * x
-
-        for _ in range(2):
-            found = fnn.linear(X, W, B, activation="sloping")
-            np.testing.assert_allclose(found, slope * (X @ W + B), 1e-6)
+def test_several_threads_of_python_at_once(at_once):
+    at_once(_many, 4)
 
 
 def test_it_is_a_function_with_name_signature_and_documentation():

@@ -367,8 +367,9 @@ def test_a_large_layer_is_its_rows(activation, bias, dtype):
     np.testing.assert_array_equal(out, small)
 
 
-def test_a_large_layer_follows_a_name_that_is_registered_again():
-    x, w = np.ones((2100, 8), np.float32), np.eye(8, 70, dtype=np.float32)
+@pytest.mark.parametrize("rows", [3, 2100])
+def test_a_layer_follows_a_name_that_is_registered_again(rows):
+    x, w = np.ones((rows, 8), np.float32), np.eye(8, 70, dtype=np.float32)
     for slope in (2.0, 3.0):
         @fnn.activation
         def steep(x, slope=slope):
@@ -378,4 +379,5 @@ def test_a_large_layer_follows_a_name_that_is_registered_again():
         def _(x, slope=slope):
             return 0.0 * x + slope
 
-        assert fnn.linear(x, w, activation="steep").max() == slope
+        for b in (None, np.zeros(70, np.float32)):
+            assert fnn.linear(x, w, b, activation="steep").max() == slope

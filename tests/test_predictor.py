@@ -2,7 +2,6 @@
 
 import gc
 import sys
-import threading
 import weakref
 
 import numpy as np
@@ -144,25 +143,18 @@ def test_fewer_threads_are_respected(threads, monkeypatch):
     np.testing.assert_array_equal(made(x), expected[0])
 
 
-def test_models_in_several_threads(threads, monkeypatch):
+def test_models_in_several_threads(threads, at_once, monkeypatch):
     monkeypatch.setattr(executor, "PARALLEL_FLOPS", 0)
     team.set_num_threads(2)
-    wrong = []
 
-    def work(seed):
+    def work(seed, wrong):
         made, x = model(), rows(40, seed=seed)
         expected = answer(made, x)
         for _ in range(200):
             if not np.allclose(made(x), expected, rtol=1e-3, atol=1e-4):
                 wrong.append(seed)
 
-    workers = [threading.Thread(target=work, args=(seed,)) for seed in range(3)]
-    for worker in workers:
-        worker.start()
-    for worker in workers:
-        worker.join(60)
-        assert not worker.is_alive()
-    assert not wrong
+    at_once(work, 3)
 
 
 def test_numbers_of_rows_that_were_pushed_out_come_back_and_memory_does_not_grow():
